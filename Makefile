@@ -1,0 +1,33 @@
+# Each command sets up all that it needs; a second call installs nothing again.
+PYTHON ?= python3
+PORT ?= 8501
+SERVE ?= 1
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: setup demo test check format
+
+setup: $(INSTALLED)
+
+# UV_TORCH_BACKEND (cpu, cu130, ...) chooses a smaller or another build of torch; uv reads it by itself.
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt uv
+	$(BIN)/uv pip install --python $(BIN)/python --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/inspect-fer demo $(if $(filter 0,$(SERVE)),--no-serve) --port $(PORT)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

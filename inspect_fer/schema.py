@@ -1,0 +1,326 @@
+"""The data that flows through the library.
+
+Letters: N images, K classes, T targets explained per image, C channels, H x W image, h x w feature map.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from inspect_fer.errors import CheckpointError, DataError
+
+Output = Literal["softmax", "sigmoid"]
+Tick = Callable[[int, int], None]
+"""Told about progress: how many are done, and of how many."""
+
+HEALTH = ("ok", "all zero", "constant", "no positive evidence", "not finite")
+"""What can be said of a map; `Explanation.health` holds indices into this tuple."""
+
+
+class LazyPixels(Protocol):
+    """Pixels that stay on disk until rows of them are asked for."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """(N, C, H, W)."""
+
+    def __getitem__(self, rows: Tensor | slice, /) -> Tensor:
+        """Read rows: (n, C, H, W) uint8."""
+
+    def select(self, rows: Tensor, /) -> "LazyPixels":
+        """Keep only these rows, still on disk."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Faces with their labels. Slices, index lists and boolean masks give fewer of them.
+
+    ids: one name a sample, such as "fer2013/PrivateTest/32298"
+    pixels: (N, C, H, W) uint8, in memory or read from disk when rows are asked for
+    labels: (N,) int64, -1 where unknown
+    class_names: K names, in the order of the label ids
+    votes: (N, K) float32, each row a distribution over the classes, or None
+    evidence: (N, H, W) bool, the pixels that carry the expression (synthetic faces only), or None
+    subjects: one name a sample of the person shown, or None
+    truth: what is known beside the label (synthetic faces only), one (N,) tensor each: "label" before any planted
+        error, "watermark", "duplicate" (bool)
+    dropped: how many rows of the source were left out, by reason
+    source: the dataset's KIND:PATH and split, with which the same samples can be read again, or ""
+    """
+
+    ids: tuple[str, ...]
+    pixels: Tensor | LazyPixels
+    labels: Tensor
+    class_names: tuple[str, ...]
+    votes: Tensor | None = None
+    evidence: Tensor | None = None
+    subjects: tuple[str, ...] | None = None
+    truth: Mapping[str, Tensor] = field(default_factory=dict)
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        rows = {"pixels": self.pixels.shape[0], "labels": len(self.labels), "ids": len(self.ids)}
+        if len(set(rows.values())) != 1:
+            raise DataError(f"Samples need as many ids as pixels and labels, but there are {rows}.")
+        if len(self.labels) and not -1 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.class_names):
+            low, high = int(self.labels.min()), int(self.labels.max())
+            names = ", ".join(self.class_names)
+            raise DataError(f"Labels run from {low} to {high}, but the {len(self.class_names)} classes are {names}.")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: slice | Tensor | list[int]) -> Self:
+        chosen = torch.arange(len(self))[rows if isinstance(rows, slice) else torch.as_tensor(rows)]
+        pixels = self.pixels[chosen] if isinstance(self.pixels, Tensor) else self.pixels.select(chosen)
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in chosen.tolist()),
+            pixels=pixels,
+            labels=self.labels[chosen],
+            votes=None if self.votes is None else self.votes[chosen],
+            evidence=None if self.evidence is None else self.evidence[chosen],
+            subjects=None if self.subjects is None else tuple(self.subjects[row] for row in chosen.tolist()),
+            truth={name: values[chosen] for name, values in self.truth.items()},
+        )
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """Yield the pixels in order, at most `size` rows at a time, (n, C, H, W) uint8."""
+        for start in range(0, len(self), size):
+            yield self.pixels[start : start + size]
+
+    def find(self, ids: tuple[str, ...]) -> Self:
+        """Return the samples of these ids, in this order. Raises DataError when one is missing."""
+        rows = {name: row for row, name in enumerate(self.ids)}
+        missing = [name for name in ids if name not in rows]
+        if missing:
+            raise DataError(f"{len(missing)} of {len(ids)} samples are not in this dataset, the first is {missing[0]}.")
+        return self[[rows[name] for name in ids]]
+
+    def counts(self) -> dict[str, int]:
+        """How many samples each class has."""
+        found = torch.bincount(self.labels[self.labels >= 0], minlength=len(self.class_names))
+        return dict(zip(self.class_names, found.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a network is and what it expects; it travels in the checkpoint.
+
+    input_size: (C, H, W); mean, std: one value a channel, of pixels scaled to 0..1
+    output: "softmax", or "sigmoid" with its `threshold` on the probability for networks trained on votes
+    cam_layer: dotted name of the layer that CAM methods read, "" when the network has none
+    scores: per split, per score name
+    """
+
+    architecture: str
+    class_names: tuple[str, ...]
+    input_size: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    cam_layer: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    output: Output = "softmax"
+    threshold: float = 0.5
+    dataset: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    note: str = ""
+    licence: str = ""
+    date: str = ""
+
+    def __post_init__(self) -> None:
+        channels = self.input_size[0]
+        if len(self.mean) != channels or len(self.std) != channels or not all(value > 0 for value in self.std):
+            raise CheckpointError(
+                f"A network of {channels} channels needs {channels} means and {channels} positive standard deviations, "
+                f"not {list(self.mean)} and {list(self.std)}."
+            )
+        if len(set(self.class_names)) != len(self.class_names) or not self.class_names:
+            raise CheckpointError(f"Class names must be there and differ: {', '.join(self.class_names)}.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a card from plain values. Raises CheckpointError for missing, unknown or ill-typed entries."""
+        known = {entry.name for entry in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise CheckpointError(f"A model card has no entry {unknown[0]!r}. It knows: {', '.join(sorted(known))}.")
+        tuples = {name: tuple(values[name]) for name in ("class_names", "input_size", "mean", "std") if name in values}
+        try:
+            return cls(**{**values, **tuples})
+        except TypeError as problem:
+            raise CheckpointError(f"The model card is incomplete: {problem}.") from problem
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network with its card: input (N, C, H, W) float -> logits (N, K)."""
+
+    network: nn.Module
+    card: ModelCard
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights lie."""
+        return next((p.device for p in self.network.parameters()), torch.device("cpu"))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Turn pixels (N, C, H, W) uint8 into network input of the same shape, float32, on the network's device.
+
+        Raises DataError where the channels or the size are not the network's.
+        """
+        if tuple(pixels.shape[1:]) != self.card.input_size:
+            wanted, given = " x ".join(map(str, self.card.input_size)), " x ".join(map(str, pixels.shape[1:]))
+            raise DataError(
+                f"The network takes images of {wanted} (channels, height, width), these are {given}. "
+                f"Read them with size={self.card.input_size[1]} and channels={self.card.input_size[0]}."
+            )
+        mean = torch.tensor(self.card.mean, device=self.device).view(-1, 1, 1)
+        std = torch.tensor(self.card.std, device=self.device).view(-1, 1, 1)
+        return (pixels.to(self.device, torch.float32) / 255 - mean) / std
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network answered: logits (N, K) float32, with the labels (N,) beside them, -1 where unknown."""
+
+    ids: tuple[str, ...]
+    logits: Tensor
+    labels: Tensor
+    class_names: tuple[str, ...]
+    output: Output = "softmax"
+    threshold: float = 0.5
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """(N, K), in 0..1; rows add up to 1 for softmax networks."""
+        return self.logits.sigmoid() if self.output == "sigmoid" else self.logits.softmax(dim=1)
+
+    @cached_property
+    def predicted(self) -> Tensor:
+        """(N,) int64, the most probable class."""
+        return self.logits.argmax(dim=1)
+
+    @cached_property
+    def confidence(self) -> Tensor:
+        """(N,) probability of the predicted class."""
+        return self.probabilities.amax(dim=1)
+
+    @cached_property
+    def loss(self) -> Tensor:
+        """(N,) cross-entropy in nats of the label, NaN where it is unknown."""
+        losses = F.cross_entropy(self.logits, self.labels.clamp(min=0), reduction="none")
+        return losses.where(self.labels >= 0, torch.nan)
+
+    @cached_property
+    def wrong(self) -> Tensor:
+        """(N,) bool, True where the label is known and another class was predicted."""
+        return (self.labels >= 0) & (self.predicted != self.labels)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Which pixels a cell of a map stands for.
+
+    Without windows the h x w cells tile the image evenly. With windows, cell (i, j) stands for the pixel rows
+    rows[i] = (start, stop) and the pixel columns columns[j], which may overlap.
+    """
+
+    rows: tuple[tuple[int, int], ...] = ()
+    columns: tuple[tuple[int, int], ...] = ()
+
+    def upsample(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Spread maps (N, T, h, w) over `size` pixels: (N, T, H, W).
+
+        Cells that tile the image are interpolated (bilinear, align_corners=False); each pixel under windows gets the
+        mean over the windows that cover it, zero where none does.
+        """
+        if not self.rows:
+            return F.interpolate(maps, size=size, mode="bilinear", align_corners=False)
+        down, across = _cover(self.rows, size[0]).to(maps), _cover(self.columns, size[1]).to(maps)
+        covering = down.sum(1)[:, None] * across.sum(1)
+        return (down @ maps @ across.T) / covering.clamp(min=1)
+
+
+def _cover(windows: tuple[tuple[int, int], ...], length: int) -> Tensor:
+    """(length, windows): 1 where a window covers a position."""
+    cover = torch.zeros(length, len(windows))
+    for window, (start, stop) in enumerate(windows):
+        cover[start:stop, window] = 1
+    return cover
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Maps of one method for one set of samples.
+
+    maps: (N, T, h, w) float32, raw and signed, at the method's own resolution
+    targets: (N, T) int64, the classes explained
+    method: {"name": registry name, **options}
+    layer: the dotted name of the layer that was read, "" for methods that read none
+    input_size: (C, H, W) of the network's input
+    class_free: the method's map does not depend on the target
+    """
+
+    ids: tuple[str, ...]
+    maps: Tensor
+    targets: Tensor
+    method: Mapping[str, Any]
+    layer: str
+    input_size: tuple[int, int, int]
+    footprint: Footprint = Footprint()
+    class_free: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @cached_property
+    def health(self) -> Tensor:
+        """(N, T) int8, per map an index into HEALTH."""
+        low, high = self.maps.flatten(2).aminmax(dim=2)
+        code = torch.zeros_like(low, dtype=torch.int8)
+        code[high <= 0] = HEALTH.index("no positive evidence")
+        code[low == high] = HEALTH.index("constant")
+        code[(low == 0) & (high == 0)] = HEALTH.index("all zero")
+        code[~self.maps.isfinite().flatten(2).all(dim=2)] = HEALTH.index("not finite")
+        return code
+
+    def upsampled(self) -> Tensor:
+        """The maps at the size of the input, (N, T, H, W) float32; see Footprint.upsample."""
+        return self.footprint.upsample(self.maps, self.input_size[1:])
+
+    def of(self, rows: Tensor | list[int]) -> Self:
+        """The same explanation of fewer samples, in the order of `rows`."""
+        chosen = torch.as_tensor(rows)
+        ids = tuple(self.ids[row] for row in chosen.tolist())
+        return replace(self, ids=ids, maps=self.maps[chosen], targets=self.targets[chosen])
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run on disk, opened: where it is, what made it, and what it holds (see `inspect_fer.runs`)."""
+
+    folder: Path
+    manifest: Mapping[str, Any]
+    prediction: Prediction
+    explanations: Mapping[str, Explanation]
+    metrics: Mapping[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.prediction)
