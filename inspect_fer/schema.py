@@ -19,6 +19,9 @@ Output = Literal["softmax", "sigmoid"]
 Tick = Callable[[int, int], None]
 """Told about progress: how many are done, and of how many."""
 
+MAX_SIDE = 4096
+"""The largest image side a network may ask for."""
+
 HEALTH = ("ok", "all zero", "constant", "no positive evidence", "not finite")
 """What can be said of a map; `Explanation.health` holds indices into this tuple."""
 
@@ -138,14 +141,18 @@ class ModelCard:
     date: str = ""
 
     def __post_init__(self) -> None:
-        channels = self.input_size[0]
-        if len(self.mean) != channels or len(self.std) != channels or not all(value > 0 for value in self.std):
+        names, size = self.class_names, self.input_size
+        if not names or len(set(names)) != len(names) or not all(isinstance(name, str) for name in names):
+            raise CheckpointError(f"Class names must be words that differ, not {list(names)}.")
+        if len(size) != 3 or not all(isinstance(side, int) and 0 < side <= MAX_SIDE for side in size):
+            raise CheckpointError(f"The input size is (channels, height, width) of 1 to {MAX_SIDE}, not {list(size)}.")
+        if len(self.mean) != size[0] or len(self.std) != size[0] or not all(value > 0 for value in self.std):
             raise CheckpointError(
-                f"A network of {channels} channels needs {channels} means and {channels} positive standard deviations, "
+                f"A network of {size[0]} channels needs {size[0]} means and as many positive standard deviations, "
                 f"not {list(self.mean)} and {list(self.std)}."
             )
-        if len(set(self.class_names)) != len(self.class_names) or not self.class_names:
-            raise CheckpointError(f"Class names must be there and differ: {', '.join(self.class_names)}.")
+        if self.output not in {"softmax", "sigmoid"}:
+            raise CheckpointError(f"A network's output is softmax or sigmoid, not {self.output!r}.")
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON."""

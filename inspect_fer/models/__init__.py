@@ -1,0 +1,39 @@
+"""Networks: one file a family, built by name, loaded from a checkpoint, or wrapped from the user's own."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from torch import nn
+
+from inspect_fer.errors import ConfigError, FerError
+from inspect_fer.lookup import lookup
+from inspect_fer.models.cnn import BaselineCNN
+from inspect_fer.models.resnet import SmallStemResNet18
+
+
+class Architecture(Protocol):
+    """Builds a network from channels, classes and size, and options of its own."""
+
+    cam_layer: str
+
+    def __call__(self, *, channels: int, classes: int, size: int, **options: Any) -> nn.Module:
+        """Build the network with fresh weights."""
+
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "baseline": BaselineCNN,
+    "resnet18": SmallStemResNet18,
+}
+
+
+def build(
+    name: str, *, channels: int = 1, classes: int = 7, size: int = 48, options: Mapping[str, Any] | None = None
+) -> nn.Module:
+    """Build a network by name. Raises UnknownNameError or ConfigError."""
+    architecture = lookup(ARCHITECTURES, name, "network")
+    try:
+        return architecture(channels=channels, classes=classes, size=size, **(options or {}))
+    except FerError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as problem:  # an unknown option, or one of an impossible value
+        raise ConfigError(f"The network {name} cannot be built with {dict(options or {})}: {problem}.") from problem

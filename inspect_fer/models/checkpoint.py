@@ -1,0 +1,149 @@
+"""Checkpoints: one .safetensors file with the model card as JSON in its header. Nothing is ever unpickled."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from inspect_fer.errors import CheckpointError, FerError, UnknownNameError
+from inspect_fer.lookup import no_such_name
+from inspect_fer.models import build
+from inspect_fer.schema import Classifier, ModelCard
+from inspect_fer.shipped import shipped_folders
+
+FOREIGN = frozenset({".pt", ".pth", ".bin", ".ckpt"})
+
+
+def checkpoint_paths() -> dict[str, Path]:
+    """The published checkpoints by name: those of INSPECT_FER_HOME first, then those shipped with the package."""
+    folders = shipped_folders("checkpoints")
+    return {path.stem: path for folder in reversed(folders) for path in sorted(folder.glob("*.safetensors"))}
+
+
+def load(name_or_path: str | Path, *, card: ModelCard | None = None) -> Classifier:
+    """Load a network by its published name or from a file, ready to use (eval mode, float32, on the CPU).
+
+    card: needed for a foreign .pt or .pth state dict, which is read with weights-only loading; not otherwise
+
+    Raises CheckpointError for what is no checkpoint or does not fit its card, UnknownNameError for a name.
+    """
+    path = _find(name_or_path)
+    if path.suffix in FOREIGN:
+        return _assemble(_read_foreign(path), _given(card, path), path)
+    tensors, stored = _read(path)
+    return _assemble(tensors, card or stored, path)
+
+
+def read_card(path: Path) -> ModelCard:
+    """Read the card alone, without the weights."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return _card(file.metadata() or {}, path)
+    except (SafetensorError, OSError) as problem:
+        raise CheckpointError(f"{path} is not a safetensors file: {problem}.") from problem
+
+
+def save(classifier: Classifier, path: Path, *, half: bool = False) -> None:
+    """Write a checkpoint aside and rename it when whole. half: store float16, half the size."""
+    tensors = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for name, tensor in classifier.network.state_dict().items()
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        save_file(tensors, aside, metadata={"card": json.dumps(classifier.card.as_dict(), sort_keys=True)})
+        aside.replace(path)
+    except (OSError, SafetensorError) as problem:
+        raise CheckpointError(f"{path} cannot be written: {problem}. What was there before is untouched.") from problem
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _find(name_or_path: str | Path) -> Path:
+    published = checkpoint_paths()
+    if str(name_or_path) in published:
+        return published[str(name_or_path)]
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return path
+    if path.suffix or len(path.parts) > 1:
+        raise CheckpointError(f"There is no checkpoint {path}. Published ones: {', '.join(published) or 'none'}.")
+    raise UnknownNameError(no_such_name(str(name_or_path), published, "published checkpoint"))
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = _card(file.metadata() or {}, path)
+            return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118 (no mapping)
+    except (SafetensorError, OSError) as problem:
+        raise CheckpointError(f"{path} is not a whole safetensors file: {problem}.") from problem
+
+
+def _card(metadata: Mapping[str, str], path: Path) -> ModelCard:
+    try:
+        return ModelCard.from_dict(json.loads(metadata["card"]))
+    except KeyError as problem:
+        raise CheckpointError(f"{path} carries no model card; give one with card=, or `--card FILE`.") from problem
+    except (ValueError, TypeError, AttributeError) as problem:
+        raise CheckpointError(f"The model card in {path} cannot be read: {problem}.") from problem
+
+
+def _given(card: ModelCard | None, path: Path) -> ModelCard:
+    if card is None:
+        raise CheckpointError(
+            f"{path} holds weights alone. Say what they are with card=ModelCard(...), or `inspect-fer import`."
+        )
+    return card
+
+
+def _read_foreign(path: Path) -> dict[str, Tensor]:
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as problem:  # torch raises whatever a hostile file makes it stumble over
+        first = str(problem).splitlines()[0]
+        raise CheckpointError(f"{path} is not a state dict that loads without running code: {first}") from problem
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
+            loaded = loaded[key]
+    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise CheckpointError(f"{path} holds something other than a state dict of tensors.")
+    return {str(name).removeprefix("module."): value for name, value in loaded.items()}
+
+
+def _assemble(tensors: dict[str, Tensor], card: ModelCard, path: Path) -> Classifier:
+    """Build the network without memory, compare every shape, and only then take the weights."""
+    channels, size, _ = card.input_size
+    try:
+        with torch.device("meta"):
+            network = build(
+                card.architecture, channels=channels, classes=len(card.class_names), size=size, options=card.options
+            )
+    except FerError as problem:
+        raise CheckpointError(f"{path}: {problem}") from problem
+    _compare(network, tensors, path)
+    floats = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    network.load_state_dict(floats, assign=True)
+    return Classifier(network.eval(), card)
+
+
+def _compare(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    for problem, names in (
+        ("lacks", wanted.keys() - found.keys()),
+        ("has, unknown to the network,", found.keys() - wanted.keys()),
+        ("has in another shape", {name for name in wanted.keys() & found.keys() if wanted[name] != found[name]}),
+    ):
+        if names:
+            first = min(names)
+            raise CheckpointError(
+                f"{path} does not fit the network of its card: it {problem} {first} "
+                f"({found.get(first, 'nothing')}, expected {wanted.get(first, 'nothing')}; {len(names)} such)."
+            )

@@ -1,0 +1,106 @@
+"""Heat maps over faces: hue says for or against, strength of colour says how much."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from inspect_fer.lookup import lookup
+from inspect_fer.render.look import EVIDENCE
+from inspect_fer.render.sheets import Tile, picture, sheet
+from inspect_fer.schema import HEALTH, Explanation, Samples
+
+SCALES: dict[str, Callable[[Tensor], Tensor]] = {
+    "own": lambda peaks: peaks,
+    "image": lambda peaks: peaks.amax(dim=1, keepdim=True),
+    "shared": lambda peaks: peaks.max() if peaks.numel() else peaks,
+}
+"""What full colour stands for: the peak of each map, of all maps of its image, or of all maps given."""
+
+SCALE_NOTES = {
+    "own": "each map on its own scale",
+    "image": "the maps of a face on one scale",
+    "shared": "all maps on one scale",
+}
+TILE = 160
+
+
+def signed(maps: Tensor, scale: str | float = "own") -> Tensor:
+    """Scale maps (N, T, H, W) into -1..1, zero staying zero; a map that is not finite becomes zero everywhere.
+
+    scale: a name of SCALES, or the value that full colour stands for.
+    """
+    finite = maps.isfinite().all(dim=3, keepdim=True).all(dim=2, keepdim=True)
+    maps = maps.float().where(finite, 0.0)
+    peaks = maps.abs().amax(dim=(2, 3), keepdim=True)
+    limit = lookup(SCALES, scale, "scale")(peaks) if isinstance(scale, str) else torch.tensor(float(scale))
+    return (maps / limit).nan_to_num(0.0, 0.0, 0.0).clamp(-1, 1)
+
+
+def heat(maps: Tensor, *, scale: str | float = "own") -> np.ndarray:
+    """Colour maps (N, T, H, W) -> (N, T, H, W, 4) uint8, transparent where there is no evidence; scale as in `signed`."""
+    strength = signed(maps.detach().cpu(), scale).numpy()
+    colours = EVIDENCE((strength + 1) / 2)
+    colours[..., 3] = np.abs(strength)
+    return np.asarray((colours * 255).round().astype(np.uint8))
+
+
+def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Faces (N, C, H, W) uint8 as smooth colour pictures (N, H', W', 3) float in 0..255."""
+    colour = pixels.cpu().float().expand(-1, 3, -1, -1) if pixels.shape[1] == 1 else pixels.cpu().float()
+    if tuple(colour.shape[2:]) != size and len(colour):
+        colour = F.interpolate(colour, size=size, mode="bicubic", antialias=True).clamp(0, 255)
+    return colour.permute(0, 2, 3, 1)
+
+
+def overlay_pixels(
+    pixels: Tensor, maps: Tensor, *, opacity: float = 0.6, scale: str | float = "own", zoom: int = 4
+) -> np.ndarray:
+    """Lay maps over faces: pixels (N, C, H, W) uint8, maps (N, T, h, w) -> (N, T, H*zoom, W*zoom, 3) uint8.
+
+    Colour and opacity follow |value| / limit, up to `opacity` at the limit: where there is no evidence the face stays
+    as it is. `scale` chooses the limit, see SCALES; a number is the limit itself.
+    """
+    size = pixels.shape[2] * zoom, pixels.shape[3] * zoom
+    faces = enlarge(pixels, size).numpy()[:, None]
+    finite = maps.detach().cpu().float()
+    spread = (
+        F.interpolate(finite, size=size, mode="bilinear")
+        if finite.numel()
+        else finite.new_zeros(*maps.shape[:2], *size)
+    )
+    colours = heat(spread, scale=scale).astype(np.float32)
+    share = opacity * colours[..., 3:] / 255
+    return np.asarray((faces * (1 - share) + colours[..., :3] * share).round().astype(np.uint8))
+
+
+def overlay(samples: Samples, explanation: Explanation, *, scale: str = "own", limit: int = 64) -> Image.Image:
+    """Draw a sheet: one row a face, the face first, then its map for every target, with names and a legend.
+
+    scale: a name of SCALES; at most `limit` faces are drawn. Raises DataError when a face is not among the samples.
+    """
+    shown = explanation.of(list(range(min(limit, len(explanation)))))
+    faces = samples.find(shown.ids)
+    pixels = faces.pixels[:]
+    zoom = max(1, round(TILE / pixels.shape[2]))
+    pictures = overlay_pixels(pixels, shown.upsampled(), scale=scale, zoom=zoom)
+    plain = enlarge(pixels, (pictures.shape[2], pictures.shape[3])).round().byte().numpy()
+    names = samples.class_names
+    rows = []
+    for row, label in enumerate(faces.labels.tolist()):
+        first = Tile(picture(plain[row]), f"given: {names[label]}" if label >= 0 else "no label")
+        rows.append([first, *_tiles(pictures[row], shown, row, names)])
+    left_out = f", {len(shown)} of {len(explanation)} faces" if len(shown) < len(explanation) else ""
+    title = f"{explanation.method.get('name', 'map')} · {SCALE_NOTES[scale]}{left_out}"
+    return sheet(rows, title=title, legend=("against", "for", EVIDENCE))
+
+
+def _tiles(pictures: np.ndarray, explanation: Explanation, row: int, names: tuple[str, ...]) -> list[Tile]:
+    """One captioned tile a target of one face."""
+    remarks = [HEALTH[code] if code else "" for code in explanation.health[row].tolist()]
+    targets = explanation.targets[row].tolist()
+    captions = ["any class"] * len(targets) if explanation.class_free else [names[target] for target in targets]
+    return [Tile(picture(tile), *words) for tile, *words in zip(pictures, captions, remarks, strict=True)]
