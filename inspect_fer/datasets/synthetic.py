@@ -1,31 +1,205 @@
-"""Synthetic faces: the embedded dataset, with known evidence and with defects planted on purpose.
+"""Synthetic faces: the embedded dataset, with known evidence and with defects planted on purpose."""
 
-Everything about a face follows from (seed, split, index), so it does not depend on how many are drawn.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from torch.nn import functional as F  # noqa: N812
 
-from inspect_fer.datasets.synthetic_face import draw_traits, draw_units, paint
+from inspect_fer.datasets.synthetic_face import Traits, draw_traits, draw_units, paint
 from inspect_fer.emotions import EMOTIONS
 from inspect_fer.errors import DataError
+from inspect_fer.lookup import no_such_name
 from inspect_fer.schema import Samples
 
 CLASSES = EMOTIONS["synthetic"]
-SPLITS = {"train": ("train",), "select": ("select",), "test": ("test",), "all": ("train", "select", "test")}
+SPLITS = ("train", "select", "test")
 SPELLINGS = {"Training": "train", "PublicTest": "select", "PrivateTest": "test"}
-NUMBERS = {"train": 0, "select": 1, "test": 2}
-FACE, ORDER, WRONG, DUPLICATE, WATERMARK = range(5)
-"""Random streams of one split: what one use draws does not shift the others."""
+FACE, ORDER, WRONG, DUPLICATE, WATERMARK = range(1, 6)
+"""Random streams: what one of them draws does not shift the others."""
 
-VISIBLE = 10.0
-"""Grey levels of 255 by which a pixel must differ from the neutral face, on the mean of its 3 x 3, to be evidence."""
+VISIBLE = 8.0
+"""Grey levels of 255 by which the mean of 3 x 3 pixels must differ from the neutral face to be evidence."""
 
-MARK = np.array([[int(cell) for cell in row] for row in ("2222222", "2111112", "2100012", "2101012", "2100012", "2111112", "2222222")])
+SMALLEST = 24
+
+MARK = np.array([[250 if cell == "#" else 30 for cell in row] for row in (
+    ".......",
+    ".#####.",
+    ".#...#.",
+    ".#.#.#.",
+    ".#...#.",
+    ".#####.",
+    ".......",
+)])  # fmt: skip
+"""The watermark of a 48 x 48 face; it stands one pixel from the bottom right corner."""
+
+
+@dataclass(frozen=True)
+class _Options:
+    seed: int = 0
+    wrong_labels: float = 0.0
+    duplicates: float = 0.0
+    watermark: str | None = None
+    watermark_share: float = 0.8
+    size: int = 48
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise DataError(f"The seed of synthetic faces is 0 or more, not {self.seed}.")
+        if self.size < SMALLEST:
+            raise DataError(f"Synthetic faces are at least {SMALLEST} pixels wide, not {self.size}.")
+        for name in ("wrong_labels", "duplicates", "watermark_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise DataError(f"{name} is a share of the faces from 0 to 1, not {getattr(self, name)}.")
+        if self.watermark is not None and self.watermark not in CLASSES:
+            raise DataError(no_such_name(self.watermark, CLASSES, "class of synthetic faces"))
+
+    def given(self) -> dict[str, int | float | str]:
+        return {own.name: getattr(self, own.name) for own in fields(self) if getattr(self, own.name) != own.default}
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a split shows, one (N,) array each: whose face, what it feels, what its label says, what was planted."""
+
+    split: str
+    face: NDArray[np.int64]
+    truth: NDArray[np.int64]
+    label: NDArray[np.int64]
+    watermark: NDArray[np.bool_]
+    duplicate: NDArray[np.bool_]
+
+
+def load_synthetic(
+    count: int,
+    split: str = "test",
+    *,
+    seed: int = 0,
+    wrong_labels: float = 0.0,
+    duplicates: float = 0.0,
+    watermark: str | None = None,
+    watermark_share: float = 0.8,
+    size: int = 48,
+) -> Samples:
+    """Draw `count` faces of one split: pixels (count, 1, size, size) uint8, every seven in a row one of each class.
+
+    Splits are "train", "select" and "test", or "all" for the three after one another. Face i of a split follows from
+    (seed, split, i) alone, not from `count`. `evidence` marks the pixels in which a face visibly differs from the same
+    face at rest: brows, eyes, mouth and folds; none for neutral faces, which carry no expression.
+
+    Defects, at random and in exact numbers, with the answer in `truth` ("label", "watermark", "duplicate"):
+    wrong_labels: the share of faces whose label names another class
+    duplicates: the share of faces of "select" and "test" that are replaced by a face of the first `count` of "train",
+        each copied once, pixel by pixel
+    watermark: a class; `watermark_share` of its faces bear a mark in the bottom right corner, far from the face. Without
+        it the same faces come out, but for the mark; it is no evidence. A copied face has the mark that it has in "train"
+
+    Raises DataError for a count below 1, an unknown split or class, a share outside 0..1.
+    """
+    options = _Options(seed, wrong_labels, duplicates, watermark, watermark_share, size)
+    split = SPELLINGS.get(split, split)
+    if count < 1:
+        raise DataError(f"Ask for 1 synthetic face or more, not {count}: synthetic:700 has 100 of each class.")
+    if split not in (*SPLITS, "all"):
+        raise DataError(no_such_name(split, (*SPLITS, "all"), "split of synthetic faces"))
+    plans = [_plan(count, name, options) for name in (SPLITS if split == "all" else (split,))]
+    drawn = [_draw_split(plan, options) for plan in plans]
+    return Samples(
+        ids=tuple(f"synthetic/{plan.split}/{index}" for plan in plans for index in range(count)),
+        pixels=torch.cat([pixels for pixels, _ in drawn]),
+        labels=_joined([plan.label for plan in plans]),
+        class_names=CLASSES,
+        evidence=torch.cat([evidence for _, evidence in drawn]),
+        truth={
+            "label": _joined([plan.truth for plan in plans]),
+            "watermark": _joined([plan.watermark for plan in plans]),
+            "duplicate": _joined([plan.duplicate for plan in plans]),
+        },
+        source={"spec": f"synthetic:{count}", "split": split, "options": options.given()},
+    )
+
+
+def _joined(arrays: list[NDArray[np.int64]] | list[NDArray[np.bool_]]) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate(arrays))
+
+
+def _stream(seed: int, split: str, stream: int, index: int = 0) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, SPLITS.index(split), index, stream])))
+
+
+def _plan(count: int, split: str, options: _Options) -> _Plan:
+    """Decide what each face of a split is, before any is drawn."""
+    face, truth, duplicate = np.arange(count), _classes(count, split, options.seed), np.zeros(count, dtype=np.bool_)
+    watermark = duplicate.copy()
+    if options.watermark is not None:
+        rows = np.flatnonzero(truth == CLASSES.index(options.watermark))
+        chosen = _some(len(rows), options.watermark_share, _stream(options.seed, split, WATERMARK))
+        watermark[rows[chosen]] = True
+    if split != "train" and options.duplicates:
+        train, generator = _plan(count, "train", options), _stream(options.seed, split, DUPLICATE)
+        rows, copied = _some(count, options.duplicates, generator), generator.permutation(count)
+        duplicate[rows] = True
+        face[rows] = copied[: len(rows)]
+        truth[rows], watermark[rows] = train.truth[face[rows]], train.watermark[face[rows]]
+    label, generator = truth.copy(), _stream(options.seed, split, WRONG)
+    wrong = _some(count, options.wrong_labels, generator)
+    label[wrong] = (truth[wrong] + generator.integers(1, len(CLASSES), len(wrong))) % len(CLASSES)
+    return _Plan(split, face, truth, label, watermark, duplicate)
+
+
+def _classes(count: int, split: str, seed: int) -> NDArray[np.int64]:
+    """Seven classes in random order, again and again, so that the start does not depend on the count."""
+    generator, rounds = _stream(seed, split, ORDER), -(-count // len(CLASSES))
+    return np.concatenate([generator.permutation(len(CLASSES)) for _ in range(rounds)])[:count]
+
+
+def _some(count: int, share: float, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Choose a share of the rows 0..count-1."""
+    return generator.permutation(count)[: round(share * count)]
+
+
+def _draw_split(plan: _Plan, options: _Options) -> tuple[torch.Tensor, torch.Tensor]:
+    """Pixels (N, 1, H, W) and evidence (N, H, W) of a plan."""
+    size, count = options.size, len(plan.face)
+    pixels, evidence = np.empty((count, size, size), np.uint8), np.empty((count, size, size), np.bool_)
+    for row, (face, label, copied) in enumerate(zip(plan.face, plan.truth, plan.duplicate, strict=True)):
+        generator = _stream(options.seed, "train" if copied else plan.split, FACE, int(face))
+        pixels[row], evidence[row] = _draw_face(generator, CLASSES[label], size)
+    _stamp(pixels, plan.watermark)
+    return torch.from_numpy(pixels)[:, None], torch.from_numpy(evidence)
+
+
+def _draw_face(
+    generator: np.random.Generator, emotion: str, size: int
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """One face with noise, and its evidence, both (H, W)."""
+    traits, units = draw_traits(generator), draw_units(emotion, generator)
+    shown = _photographed(paint(traits, units, size), traits)
+    noisy = shown + traits["noise"] * generator.standard_normal((size, size))
+    pixels = noisy.round().clip(0, 255).astype(np.uint8)
+    if not any(units):
+        return pixels, np.zeros((size, size), np.bool_)
+    rest = _photographed(paint(traits, [0.0] * len(units), size), traits)
+    change = Image.fromarray(np.abs(shown - rest).clip(0, 255).astype(np.uint8))
+    return pixels, np.asarray(change.filter(ImageFilter.BoxBlur(size // 48 or 1))) > VISIBLE
+
+
+def _photographed(picture: Image.Image, traits: Traits) -> NDArray[np.float64]:
+    """Blur a picture and light its head as a round body, (H, W) in grey levels."""
+    size = picture.width
+    grid = np.linspace(-1, 1, size)
+    x, y = grid - traits["shift_x"], grid[:, None] - traits["shift_y"]
+    edge = np.minimum(1, (x / traits["width"]) ** 2 + (y / traits["chin"]) ** 2)
+    light = traits["gain"] * (1 + traits["light_x"] * x + traits["light_y"] * y) * (1 - 0.25 * edge**2)
+    blurred = picture.filter(ImageFilter.GaussianBlur(traits["blur"] * size / 48))
+    return np.asarray(blurred) * light
+
+
+def _stamp(pixels: NDArray[np.uint8], rows: NDArray[np.bool_]) -> None:
+    """Draw the watermark over the rows chosen, in place."""
+    size = pixels.shape[1]
+    side, margin = round(len(MARK) * size / 48), round(size / 48)
+    cells = np.arange(side) * len(MARK) // side
+    pixels[rows, size - margin - side : size - margin, size - margin - side : size - margin] = MARK[cells][:, cells]

@@ -26,16 +26,16 @@ UNITS: dict[str, dict[int, float]] = {
 """The action units of each emotion, with their share of its full intensity."""
 
 TRAITS: dict[str, tuple[float, float]] = {
-    "skin": (105, 215), "hair": (15, 120), "background": (25, 215), "clothes": (20, 200), "lip": (0.62, 0.82),
-    "width": (0.63, 0.73), "chin": (0.86, 0.95), "taper": (0.22, 0.42), "square": (0.7, 0.9), "age": (0.0, 0.4),
+    "skin": (110, 208), "hair": (0.12, 0.7), "background": (25, 215), "clothes": (20, 200), "lip": (0.62, 0.82),
+    "width": (0.63, 0.73), "chin": (0.86, 0.95), "taper": (0.14, 0.38), "square": (0.6, 0.88), "age": (0.0, 0.4),
     "eye_gap": (0.28, 0.32), "eye_width": (0.14, 0.17), "eye_open": (0.07, 0.095), "eye_slant": (-0.012, 0.012),
     "eye_y": (-0.19, -0.13), "iris": (20, 90), "gaze": (-0.03, 0.03), "brow_y": (-0.42, -0.37), "brow": (0.025, 0.045),
     "brow_arch": (0.02, 0.06), "brow_slant": (-0.02, 0.02), "nose": (0.1, 0.14), "nose_y": (0.18, 0.24),
     "mouth_y": (0.47, 0.53), "mouth": (0.21, 0.27), "mouth_bend": (-0.015, 0.015), "lips": (0.03, 0.055),
     "style": (0, 6), "volume": (0.0, 0.06), "hairline": (-0.05, 0.05), "glasses": (0, 1), "beard": (0, 1),
     "roll": (-0.13, 0.13), "scale": (0.93, 1.05), "shift_x": (-0.05, 0.05), "shift_y": (-0.05, 0.02),
-    "yaw": (-0.09, 0.09), "pitch": (-0.025, 0.025), "asymmetry": (-0.15, 0.15), "light_x": (-0.3, 0.3),
-    "light_y": (-0.25, 0.08), "gain": (0.85, 1.1), "blur": (0.25, 0.65), "noise": (2, 7),
+    "yaw": (-0.09, 0.09), "pitch": (-0.025, 0.025), "asymmetry": (-0.15, 0.15), "light_x": (-0.26, 0.26),
+    "light_y": (-0.25, 0.08), "gain": (0.85, 1.1), "blur": (0.2, 0.55), "noise": (1.5, 6),
 }  # fmt: skip
 """What sets one person and picture apart from the next; each is drawn evenly from its range, in this order."""
 
@@ -74,8 +74,8 @@ class Stroke(NamedTuple):
 
 def draw_traits(generator: np.random.Generator) -> dict[str, float]:
     """Draw one person under one light: a value for each of TRAITS."""
-    low, high = np.array(list(TRAITS.values())).T
-    return dict(zip(TRAITS, generator.uniform(low, high).tolist(), strict=True))
+    shares = generator.random(len(TRAITS)).tolist()
+    return {name: low + (high - low) * share for (name, (low, high)), share in zip(TRAITS.items(), shares, strict=True)}
 
 
 def draw_units(emotion: str, generator: np.random.Generator) -> list[float]:
@@ -83,8 +83,10 @@ def draw_units(emotion: str, generator: np.random.Generator) -> list[float]:
 
     A quarter of the happy faces smile with closed lips.
     """
-    strength, closed, spread = generator.uniform(0.55, 1), generator.random() < 0.25, generator.uniform(0.85, 1.15, 32)
-    units = [float(strength * spread[unit] * UNITS[emotion].get(unit, 0.0)) for unit in range(32)]
+    strength, closed = generator.uniform(0.55, 1), generator.random() < 0.25
+    spread, units = generator.uniform(0.85, 1.15, 32).tolist(), [0.0] * 32
+    for unit, share in UNITS[emotion].items():
+        units[unit] = strength * spread[unit] * share
     if emotion == "happiness" and closed:
         units[25] = 0.0
     return units
@@ -127,8 +129,10 @@ def _posed(traits: Traits, strokes: Sequence[Stroke]) -> Points:
     return np.stack([cos * x - sin * y + traits["shift_x"] + 1, sin * x + cos * y + traits["shift_y"] + 1], axis=1)
 
 
-def _xy(x: Points | float, y: Points | float) -> Points:
-    return np.stack(np.broadcast_arrays(x, y), axis=1)
+def _xy(x: Points, y: Points) -> Points:
+    points = np.empty((len(x), 2))
+    points[:, 0], points[:, 1] = x, y
+    return points
 
 
 def _ellipse(x: float, y: float, across: float, down: float) -> Points:
@@ -140,26 +144,30 @@ def _between(x: Points, upper: Points, lower: Points) -> Points:
     return np.concatenate([_xy(x, upper), _xy(x, lower)[::-1]])
 
 
+def _hair_tone(traits: Traits) -> float:
+    return 10 + traits["hair"] * traits["skin"]
+
+
 def _body(traits: Traits, units: Units) -> list[Stroke]:
     """Hair behind the head, shoulders, neck, ears, head and beard."""
-    skin, hair, width = traits["skin"], traits["hair"], traits["width"]
-    chin, below = traits["chin"] + 0.09 * units[26], SIN.clip(min=0)
+    skin, hair, width, below = traits["skin"], _hair_tone(traits), traits["width"], SIN.clip(min=0)
     x = width * np.sign(COS) * np.abs(COS) ** traits["square"] * (1 - traits["taper"] * below**2)
-    outline = _xy(x, np.where(SIN > 0, chin, 0.9) * SIN)
+    outline = _xy(x, np.where(SIN > 0, traits["chin"], 0.9) * SIN + 0.06 * units[26] * below**4)
     shoulders = np.array([[-0.3, 0.95], [-1.2, 1.15], [-1.2, 1.6], [1.2, 1.6], [1.2, 1.15], [0.3, 0.95], [0, 1.1]])
     strokes = [
         Stroke(np.array([[-0.33, 0.4], [0.33, 0.4], [0.33, 1.4], [-0.33, 1.4]]), 0.62 * skin, depth=0),
         Stroke(shoulders, traits["clothes"], depth=0),
-        *(Stroke(_ellipse(side * (width + 0.01), 0.02, 0.08, 0.16), 0.82 * skin, depth=-0.5) for side in SIDES),
         Stroke(outline, skin, depth=0),
     ]
     length = HAIR[int(traits["style"])][4]
-    if length > 0:
+    if length > 0.2:
         x = (width + 0.14) * np.sign(COS) * np.abs(COS) ** 0.5
         strokes.insert(0, Stroke(_xy(x, np.where(SIN > 0, length, 0.9) * SIN), 0.75 * hair, depth=0))
-    elif traits["beard"] < BEARD:
-        edge = _xy(0.5 * T, 0.37 - 0.04 * T**2)
-        strokes.append(Stroke(np.concatenate([outline[SIN > 0.3], edge]), 0.72 * skin + 0.28 * hair, depth=0))
+    else:
+        strokes[-1:-1] = [Stroke(_ellipse(side * (width + 0.01), 0.02, 0.08, 0.16), 0.82 * skin, depth=-0.5) for side in SIDES]
+    if traits["beard"] < BEARD:
+        edge = _xy(0.94 * width * T, 0.36 + 0.55 * T**2 - 0.85 * T**4)
+        strokes.append(Stroke(np.concatenate([outline[SIN > 0.1], edge]), 0.6 * skin + 0.4 * hair, depth=0))
     return strokes
 
 
@@ -173,7 +181,7 @@ def _hair(traits: Traits) -> list[Stroke]:
     inner = _xy(0.96 * traits["width"] * T, np.minimum(hairline + traits["hairline"] + curve * T**4 + slope * T, reach))
     temple = np.array([[width, reach], [0.93 * traits["width"], reach]])
     cap = np.concatenate([outer, temple, inner[::-1], temple[::-1] * (-1, 1)])
-    return [Stroke(cap, traits["hair"], depth=0.2)]
+    return [Stroke(cap, _hair_tone(traits), depth=0.2)]
 
 
 def _brow(traits: Traits, units: Units, side: int) -> list[Stroke]:
@@ -187,7 +195,7 @@ def _brow(traits: Traits, units: Units, side: int) -> list[Stroke]:
     x = start + (traits["eye_gap"] + 0.2 - start) * (T + 1) / 2
     y = inner + (outer - inner) * (T + 1) / 2 - bend * (1 - T**2)
     half = traits["brow"] * (1 - 0.65 * ((T + 1) / 2) ** 2)
-    tone = min(0.55 * traits["hair"] + 10, 0.45 * traits["skin"])
+    tone = min(0.55 * _hair_tone(traits) + 10, 0.42 * traits["skin"])
     return [Stroke(_between(side * x, y - half, y + half), tone)]
 
 

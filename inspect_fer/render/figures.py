@@ -9,21 +9,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
-from inspect_fer.render.look import AMOUNT, FIRST, INK, LINE, MUTED, NOTE, PAPER, SECOND, TEXT, axes, figure
+from inspect_fer.render.look import AMOUNT, FIRST, INK, LINE, MUTED, NOTE, PAPER, SECOND, axes, figure
 
 By = Literal["count", "row", "column"]
 BY_NOTES = {"count": "faces", "row": "share of the true class", "column": "share of the predicted class"}
 
 
 def shares(matrix: Tensor | Sequence[Sequence[int]], by: By = "row") -> np.ndarray:
-    """Divide a confusion matrix (K, K) by its row or column sums, or by its largest cell for "count": values in 0..1."""
+    """Divide a confusion matrix (K, K) by its row sums, column sums or, for "count", its largest cell: 0..1."""
     counts = np.asarray(matrix, dtype=float)
     whole = {
         "count": counts.max(initial=0),
         "row": counts.sum(1, keepdims=True),
         "column": counts.sum(0, keepdims=True),
     }
-    return counts / np.maximum(whole[by], 1)
+    return np.asarray(counts / np.maximum(whole[by], 1))
 
 
 def confusion_figure(matrix: Tensor | Sequence[Sequence[int]], class_names: Sequence[str], by: By = "count") -> Figure:
@@ -65,7 +65,7 @@ def curves_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def reliability_figure(scores: Mapping[str, Any]) -> Figure:
-    """Draw the reliability curve of `metrics.evaluate`: accuracy over confidence, and how many faces lie in each bin."""
+    """Draw the reliability of `metrics.evaluate`: accuracy over confidence, and how many faces lie in each bin."""
     curve = scores["reliability"]
     edges = np.asarray(curve["edges"], dtype=float)
     middle, width = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
@@ -96,7 +96,7 @@ def class_scores_figure(scores: Mapping[str, Any]) -> Figure:
     place.scatter(found["precision"], height, s=18, color=FIRST, label="precision", zorder=3)
     place.scatter(found["recall"], height, s=18, color=SECOND, marker="D", label="recall", zorder=3)
     place.set_yticks(height, [name for name, _ in rows], parse_math=False)
-    for level, (_, row) in zip(height, rows, strict=True):
+    for level, (_, row) in zip(height.tolist(), rows, strict=True):
         place.text(1.02, level, f"n = {row['support']}", va="center", **NOTE)
     place.set(xlim=(0, 1))
     place.grid(axis="x", color=LINE, linewidth=0.6)

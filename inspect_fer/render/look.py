@@ -24,8 +24,7 @@ EVIDENCE = LinearSegmentedColormap.from_list("evidence", [*AGAINST, "#f7f5f1", *
 AMOUNT = LinearSegmentedColormap.from_list("amount", ["#ffffff", "#cfe0ef", "#7fabd0", FIRST, "#143a5e"])
 
 DPI = 200
-TEXT = {"fontsize": 8, "color": INK, "parse_math": False}
-NOTE = {"fontsize": 7, "color": MUTED, "parse_math": False}
+NOTE: dict[str, Any] = {"fontsize": 7, "color": MUTED, "parse_math": False}
 
 
 def figure(width: float, height: float) -> Figure:

@@ -41,7 +41,7 @@ def signed(maps: Tensor, scale: str | float = "own") -> Tensor:
 
 
 def heat(maps: Tensor, *, scale: str | float = "own") -> np.ndarray:
-    """Colour maps (N, T, H, W) -> (N, T, H, W, 4) uint8, transparent where there is no evidence; scale as in `signed`."""
+    """Colour maps (N, T, H, W) -> (N, T, H, W, 4) uint8, transparent where there is no evidence; see `signed`."""
     strength = signed(maps.detach().cpu(), scale).numpy()
     colours = EVIDENCE((strength + 1) / 2)
     colours[..., 3] = np.abs(strength)

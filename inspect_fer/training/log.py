@@ -1,0 +1,109 @@
+"""The training log on disk: history, every epoch's logits of every training sample, and the state to resume from.
+
+FOLDER/
+  recipe.json        the recipe and what it is trained on; another recipe never meets this log
+  history.json       one entry an epoch
+  ids.json           the training samples, in the order of the logits
+  logits/0000.npy    (N, K) float16, as seen while training (augmented, with dropout)
+  state.pt           network, best network, optimiser and schedule after the last whole epoch
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from inspect_fer.errors import RunError
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """A training that was read back: ids, logits (E, N, K) float16, history with one entry an epoch."""
+
+    ids: tuple[str, ...]
+    logits: np.ndarray[Any, np.dtype[np.float16]]
+    history: list[dict[str, float]]
+
+
+def read_log(folder: Path) -> TrainingLog:
+    """Read the log of a training. Raises RunError when there is none."""
+    history = read_history(folder)
+    logits = [np.load(_logits(folder, epoch)) for epoch in range(len(history))]
+    return TrainingLog(tuple(json.loads((folder / "ids.json").read_text())), np.stack(logits), history)
+
+
+def read_history(folder: Path) -> list[dict[str, float]]:
+    """Read the history alone. Raises RunError when there is none."""
+    try:
+        history: list[dict[str, float]] = json.loads((folder / "history.json").read_text())
+    except (OSError, ValueError) as problem:
+        raise RunError(f"{folder} holds no training log: {problem}.") from problem
+    return history
+
+
+def begin(folder: Path, made_of: Mapping[str, Any], ids: tuple[str, ...], *, restart: bool = False) -> None:
+    """Make the folder, or check that what it holds is the same training. Raises RunError when it is another."""
+    stored = folder / "recipe.json"
+    text = json.dumps(made_of, indent=2, sort_keys=True)
+    if stored.is_file() and not restart and stored.read_text() != text:
+        raise RunError(f"{folder} holds a training of another recipe or dataset. Add --restart, or name another --out.")
+    if restart or not stored.is_file():
+        (folder / "state.pt").unlink(missing_ok=True)
+        (folder / "history.json").unlink(missing_ok=True)
+        (folder / "logits").mkdir(parents=True, exist_ok=True)
+        write_aside(folder / "ids.json", json.dumps(ids).encode())
+        write_aside(stored, text.encode())
+
+
+def load_state(folder: Path) -> dict[str, Any] | None:
+    """The state after the last whole epoch, None before the first."""
+    path = folder / "state.pt"
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+    except Exception as problem:  # torch raises many kinds for a damaged file
+        raise RunError(f"{path} is damaged. Add --restart to train from the beginning.") from problem
+    return state
+
+
+def write_epoch(folder: Path, state: Mapping[str, Any], logits: torch.Tensor) -> None:
+    """Store an epoch; the state comes last, because it is what a resumed training believes."""
+    history = state["history"]
+    with _aside(_logits(folder, len(history) - 1)) as aside, aside.open("wb") as file:
+        np.save(file, logits.half().numpy())
+    write_aside(folder / "history.json", json.dumps(history, indent=1).encode())
+    with _aside(folder / "state.pt") as aside:
+        torch.save(dict(state), aside)
+
+
+def write_aside(path: Path, content: bytes) -> None:
+    """Write a file so that it is either whole or not there."""
+    with _aside(path) as aside:
+        aside.write_bytes(content)
+
+
+class _aside:  # noqa: N801 (used like a function)
+    """A path to write to, which becomes `path` when all went well; the old file stays when it did not."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.part = path, path.with_name(f".{path.name}.{os.getpid()}.part")
+
+    def __enter__(self) -> Path:
+        return self.part
+
+    def __exit__(self, kind: object, problem: BaseException | None, _: object) -> None:
+        if problem is None:
+            self.part.replace(self.path)
+        self.part.unlink(missing_ok=True)
+        if isinstance(problem, OSError | RuntimeError):  # torch.save says "RuntimeError" when the disk is full
+            raise RunError(f"{self.path} cannot be written: {problem}. The last whole epoch is kept.") from problem
+
+
+def _logits(folder: Path, epoch: int) -> Path:
+    return folder / "logits" / f"{epoch:04d}.npy"
