@@ -171,9 +171,7 @@ def _draw_split(plan: _Plan, options: _Options) -> tuple[torch.Tensor, torch.Ten
     return torch.from_numpy(pixels)[:, None], torch.from_numpy(evidence)
 
 
-def _draw_face(
-    generator: np.random.Generator, emotion: str, size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+def _draw_face(generator: np.random.Generator, emotion: str, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """One face with noise, and its evidence, both (H, W)."""
     traits, units = draw_traits(generator), draw_units(emotion, generator)
     shown = _photographed(paint(traits, units, size), traits)

@@ -164,7 +164,9 @@ def _body(traits: Traits, units: Units) -> list[Stroke]:
         x = (width + 0.14) * np.sign(COS) * np.abs(COS) ** 0.5
         strokes.insert(0, Stroke(_xy(x, np.where(SIN > 0, length, 0.9) * SIN), 0.75 * hair, depth=0))
     else:
-        strokes[-1:-1] = [Stroke(_ellipse(side * (width + 0.01), 0.02, 0.08, 0.16), 0.82 * skin, depth=-0.5) for side in SIDES]
+        strokes[-1:-1] = [
+            Stroke(_ellipse(side * (width + 0.01), 0.02, 0.08, 0.16), 0.82 * skin, depth=-0.5) for side in SIDES
+        ]
     if traits["beard"] < BEARD:
         edge = _xy(0.94 * width * T, 0.36 + 0.55 * T**2 - 0.85 * T**4)
         strokes.append(Stroke(np.concatenate([outline[SIN > 0.1], edge]), 0.6 * skin + 0.4 * hair, depth=0))
@@ -247,7 +249,9 @@ def _mouth(traits: Traits, units: Units) -> list[Stroke]:
     10 raises the upper lip, 16 and 17 move the lower one, 23 and 24 make both thin.
     """
     skin, bend = traits["skin"], traits["mouth_bend"] - 0.15 * units[12] + 0.12 * units[15] + 0.03 * units[20]
-    half = traits["mouth"] + 0.13 * units[12] + 0.08 * units[20] - 0.07 * units[26] - 0.03 * units[24] - 0.02 * units[15]
+    half = (
+        traits["mouth"] + 0.13 * units[12] + 0.08 * units[20] - 0.07 * units[26] - 0.03 * units[24] - 0.02 * units[15]
+    )
     x, power = half * T, 2 + 2 * units[20]
     bow = 1 - np.abs(T) ** power
     opening = bow ** (0.5 if units[26] > 0.3 or units[20] > 0.3 else 0.8)
@@ -295,8 +299,14 @@ def _wrinkles(traits: Traits, units: Units) -> list[Stroke]:
     for side in SIDES:
         lines += [
             (_xy(side * (0.045 + 0.01 * T), brow + 0.1 + 0.08 * T), frown),
-            (_xy(side * (0.22 + 0.1 * T + (0.04 + 0.06 * units[12]) * ARC), (nose + mouth) / 2 - 0.03 + 0.12 * T), fold + 0.5 * age),
-            (_xy(side * (gap + 0.14 * T), eye + 0.13 - 0.03 * units[6] + 0.03 * (1 - T**2)), 0.7 * units[6] + 0.7 * age),
+            (
+                _xy(side * (0.22 + 0.1 * T + (0.04 + 0.06 * units[12]) * ARC), (nose + mouth) / 2 - 0.03 + 0.12 * T),
+                fold + 0.5 * age,
+            ),
+            (
+                _xy(side * (gap + 0.14 * T), eye + 0.13 - 0.03 * units[6] + 0.03 * (1 - T**2)),
+                0.7 * units[6] + 0.7 * age,
+            ),
             (_xy(side * (gap + 0.24 + 0.04 * T), eye + 0.03 * T), 0.8 * units[6]),
         ]
     return [Stroke(line, skin * (1 - 0.45 * min(1.0, depth)), 0.035) for line, depth in lines if depth > 0.08]

@@ -33,13 +33,13 @@ def confusion_figure(matrix: Tensor | Sequence[Sequence[int]], class_names: Sequ
     side = 1.6 + 0.5 * classes
     drawing = figure(side + 0.4, side)
     place = axes(drawing, 1, 1, 1, title=f"Confusion: {BY_NOTES[by]}", x="predicted", y="true")
-    place.imshow(level, cmap=AMOUNT, vmin=0, vmax=1)
+    place.imshow(np.sqrt(level), cmap=AMOUNT, vmin=0, vmax=1)  # the root keeps small cells in sight
     place.set_xticks(range(classes), class_names, rotation=40, ha="right", rotation_mode="anchor", parse_math=False)
     place.set_yticks(range(classes), class_names, parse_math=False)
     place.spines[:].set_visible(False)
     for (row, column), count in np.ndenumerate(counts):
         words = f"{count:.0f}" if by == "count" else f"{100 * level[row, column]:.0f}"
-        shade = PAPER if level[row, column] > 0.5 else (INK if count else MUTED)
+        shade = PAPER if level[row, column] > 0.4 else (INK if count else MUTED)
         place.text(column, row, words, ha="center", va="center", fontsize=7, color=shade)
     return drawing
 
@@ -55,7 +55,7 @@ def curves_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
     for index, name in enumerate(panels):
         place = axes(drawing, 1, len(panels), index + 1, title=name.capitalize(), x="epoch")
         place.grid(axis="y", color=LINE, linewidth=0.6)
-        place.xaxis.set_major_locator(MaxNLocator(integer=True))
+        place.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         _curve(place, epochs, history, name, "training", FIRST)
         _curve(place, epochs, history, f"select_{name}", "selection", SECOND)
         place.legend(frameon=False, fontsize=7, labelcolor=MUTED)
@@ -93,8 +93,8 @@ def class_scores_figure(scores: Mapping[str, Any]) -> Figure:
     height = np.arange(len(rows))
     found = {name: np.array([row[name] or 0 for _, row in rows]) for name in ("precision", "recall", "f1")}
     place.barh(height, found["f1"], 0.52, color=AMOUNT(0.35), label="F1")
-    place.scatter(found["precision"], height, s=18, color=FIRST, label="precision", zorder=3)
-    place.scatter(found["recall"], height, s=18, color=SECOND, marker="D", label="recall", zorder=3)
+    place.scatter(found["precision"], height, s=18, color=FIRST, label="precision", zorder=3, clip_on=False)
+    place.scatter(found["recall"], height, s=18, color=SECOND, marker="D", label="recall", zorder=3, clip_on=False)
     place.set_yticks(height, [name for name, _ in rows], parse_math=False)
     for level, (_, row) in zip(height.tolist(), rows, strict=True):
         place.text(1.02, level, f"n = {row['support']}", va="center", **NOTE)

@@ -21,6 +21,10 @@ FOR = ("#ffcf8c", "#ee7b36", "#ad2318")
 """Orange to red speaks for a class, blue against it: told apart in every common kind of colour blindness."""
 
 EVIDENCE = LinearSegmentedColormap.from_list("evidence", [*AGAINST, "#f7f5f1", *FOR])
+GLOW = LinearSegmentedColormap.from_list(
+    "glow", [(0, "#1746b8"), (0.5, "#3fa0ff00"), (0.5, "#ff9d2e00"), (1, "#d42a10")], N=512
+)
+"""The same two hues over a face: transparent at zero, so lightness is the face's and strength the evidence's."""
 AMOUNT = LinearSegmentedColormap.from_list("amount", ["#ffffff", "#cfe0ef", "#7fabd0", FIRST, "#143a5e"])
 
 DPI = 200
@@ -57,7 +61,7 @@ def _bytes(picture: Image.Image | Figure, kind: Format) -> bytes:
         stamp = {"Date": None} if kind == "svg" else None  # equal figures make equal files
         picture.savefig(buffer, format=kind, facecolor=picture.get_facecolor(), metadata=stamp)
     else:
-        options: dict[str, Any] = {"quality": 80, "method": 2} if kind == "webp" else {"optimize": True}
+        options: dict[str, Any] = {"quality": 88, "method": 2} if kind == "webp" else {"optimize": True}
         picture.save(buffer, format=kind, **options)
     return buffer.getvalue()
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.lookup import lookup
-from inspect_fer.render.look import EVIDENCE
+from inspect_fer.render.look import GLOW
 from inspect_fer.render.sheets import Tile, picture, sheet
 from inspect_fer.schema import HEALTH, Explanation, Samples
 
@@ -43,9 +43,7 @@ def signed(maps: Tensor, scale: str | float = "own") -> Tensor:
 def heat(maps: Tensor, *, scale: str | float = "own") -> np.ndarray:
     """Colour maps (N, T, H, W) -> (N, T, H, W, 4) uint8, transparent where there is no evidence; see `signed`."""
     strength = signed(maps.detach().cpu(), scale).numpy()
-    colours = EVIDENCE((strength + 1) / 2)
-    colours[..., 3] = np.abs(strength)
-    return np.asarray((colours * 255).round().astype(np.uint8))
+    return np.asarray((GLOW((strength + 1) / 2) * 255).round().astype(np.uint8))
 
 
 def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -66,12 +64,8 @@ def overlay_pixels(
     """
     size = pixels.shape[2] * zoom, pixels.shape[3] * zoom
     faces = enlarge(pixels, size).numpy()[:, None]
-    finite = maps.detach().cpu().float()
-    spread = (
-        F.interpolate(finite, size=size, mode="bilinear")
-        if finite.numel()
-        else finite.new_zeros(*maps.shape[:2], *size)
-    )
+    maps = maps.detach().cpu().float()
+    spread = F.interpolate(maps, size=size, mode="bilinear") if maps.numel() else maps.new_zeros(*maps.shape[:2], *size)
     colours = heat(spread, scale=scale).astype(np.float32)
     share = opacity * colours[..., 3:] / 255
     return np.asarray((faces * (1 - share) + colours[..., :3] * share).round().astype(np.uint8))
@@ -95,7 +89,7 @@ def overlay(samples: Samples, explanation: Explanation, *, scale: str = "own", l
         rows.append([first, *_tiles(pictures[row], shown, row, names)])
     left_out = f", {len(shown)} of {len(explanation)} faces" if len(shown) < len(explanation) else ""
     title = f"{explanation.method.get('name', 'map')} · {SCALE_NOTES[scale]}{left_out}"
-    return sheet(rows, title=title, legend=("against", "for", EVIDENCE))
+    return sheet(rows, title=title, legend=("against", "for", GLOW))
 
 
 def _tiles(pictures: np.ndarray, explanation: Explanation, row: int, names: tuple[str, ...]) -> list[Tile]:

@@ -139,7 +139,9 @@ def fit(words: str, letters: ImageFont.FreeTypeFont, width: float) -> str:
 def _colour_bar(canvas: Image.Image, draw: ImageDraw.ImageDraw, legend: Legend, place: tuple[int, int]) -> None:
     low, high, colours = legend
     x, y = place
-    bar = np.repeat((colours(np.linspace(0, 1, 96))[None, :, :3] * 255).astype(np.uint8), SMALL, axis=0)
+    shades = colours(np.linspace(0, 1, 96))
+    over_grey = 0.6 * (1 - shades[:, 3:]) + shades[:, :3] * shades[:, 3:]  # as over a face; opaque colours stay
+    bar = np.repeat((over_grey[None] * 255).astype(np.uint8), SMALL, axis=0)
     draw.text((x, y - 1), low, MUTED, font(SMALL))
     x += ceil(font(SMALL).getlength(low)) + 8
     canvas.paste(picture(bar), (x, y))

@@ -116,8 +116,8 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
         raise ConfigError(no_such_name(unknown[0], [*parts, "note"], "part of a recipe"))
     if "network" not in values:
         raise ConfigError("A recipe needs a part [network] with an architecture.")
-    built = {name: _section(kind, values[name], name) for name, kind in parts.items() if name in values}
-    return Recipe(**built, note=str(values.get("note", "")))  # type: ignore[arg-type]  # each part has its type
+    built: dict[str, Any] = {name: _section(kind, values[name], name) for name, kind in parts.items() if name in values}
+    return Recipe(**built, note=str(values.get("note", "")))
 
 
 def _section(kind: type[Section], values: Any, name: str) -> Section:

@@ -1,0 +1,121 @@
+"""Explanation methods, and `explain`, which runs them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, overload
+
+from torch import Tensor
+
+from inspect_fer.errors import ConfigError, NetworkError
+from inspect_fer.explain.cam import CAM
+from inspect_fer.explain.grad_cam import GradCAM
+from inspect_fer.explain.method import Method, class_free, configured, footprint, reads_layer
+from inspect_fer.explain.occlusion import Occlusion
+from inspect_fer.explain.passes import maps_of
+from inspect_fer.explain.targets import Targets, resolve_targets
+from inspect_fer.lookup import lookup
+from inspect_fer.predict import network_input
+from inspect_fer.schema import Classifier, Explanation, Samples, Tick
+
+METHODS: dict[str, type[Method]] = {
+    "cam": CAM,
+    "grad-cam": GradCAM,
+    "occlusion": Occlusion,
+}
+
+
+def make_method(name: str, **options: Any) -> Method:
+    """Make a method by its registry name. Raises UnknownNameError, and ConfigError for an option that it has not."""
+    return configured(lookup(METHODS, name, "method"), name, options)
+
+
+def describe(method: Method) -> dict[str, Any]:
+    """Registry name and options of a method: what `Explanation.method` holds."""
+    kind = type(method)
+    return {"name": next((name for name, known in METHODS.items() if known is kind), kind.__name__), **asdict(method)}
+
+
+@overload
+def explain(
+    model: Classifier,
+    samples: Samples | Tensor,
+    methods: str | Method,
+    *,
+    targets: Targets = ...,
+    layer: str | None = ...,
+    batch_size: int = ...,
+    tick: Tick | None = ...,
+) -> Explanation: ...
+
+
+@overload
+def explain(
+    model: Classifier,
+    samples: Samples | Tensor,
+    methods: Sequence[str | Method] | Mapping[str, str | Method],
+    *,
+    targets: Targets = ...,
+    layer: str | None = ...,
+    batch_size: int = ...,
+    tick: Tick | None = ...,
+) -> dict[str, Explanation]: ...
+
+
+def explain(
+    model: Classifier,
+    samples: Samples | Tensor,
+    methods: str | Method | Sequence[str | Method] | Mapping[str, str | Method],
+    *,
+    targets: Targets = "predicted",
+    layer: str | None = None,
+    batch_size: int = 128,
+    tick: Tick | None = None,
+) -> Explanation | dict[str, Explanation]:
+    """Explain what the network makes of each sample.
+
+    methods: one name or method gives one Explanation; a list or a mapping gives a dictionary of them, from one pass.
+    targets: "predicted", "label", "all", one class id for every image, one an image (N,), or several (N, T).
+    layer: what CAM methods read, by default the one that the network's card names.
+    Samples and uint8 tensors (N, C, H, W) are normalised by the card, float tensors are network input as they are.
+    Raises UnknownNameError, DataError, TargetError, ConfigError and NetworkError.
+    """
+    several = isinstance(methods, Mapping | Sequence) and not isinstance(methods, str)
+    chosen = _chosen(methods)
+    images = network_input(model, samples)
+    read = model.card.cam_layer if layer is None else layer
+    classes = resolve_targets(targets, images.labels, len(model.card.class_names))
+    prints = {key: footprint(method, model.card.input_size) for key, method in chosen.items()}
+    blind = [key for key, method in chosen.items() if reads_layer(method)] if not read else []
+    if blind:
+        raise NetworkError(f"{blind[0]} reads a layer, and the network's card names none; name one with layer=.")
+    maps, classes = maps_of(images, chosen, targets=classes, layer=read, batch_size=batch_size, tick=tick)
+    found = {
+        key: Explanation(
+            ids=images.ids,
+            maps=maps[key],
+            targets=classes,
+            method=describe(method),
+            layer=read if reads_layer(method) else "",
+            input_size=model.card.input_size,
+            footprint=prints[key],
+            class_free=class_free(method),
+        )
+        for key, method in chosen.items()
+    }
+    return found if several else next(iter(found.values()))
+
+
+def _chosen(methods: str | Method | Sequence[str | Method] | Mapping[str, str | Method]) -> dict[str, Method]:
+    """Methods by the key of their result: the mapping's own, or registry names. Raises ConfigError for two of one key."""
+    if isinstance(methods, Mapping):
+        return {key: _method(method) for key, method in methods.items()}
+    listed = [methods] if isinstance(methods, str) or not isinstance(methods, Sequence) else methods
+    made = [_method(method) for method in listed]
+    named = {describe(method)["name"]: method for method in made}
+    if len(named) != len(made):
+        raise ConfigError("Two of the methods have the same name; give a mapping of your own names to methods.")
+    return named
+
+
+def _method(method: str | Method) -> Method:
+    return make_method(method) if isinstance(method, str) else method

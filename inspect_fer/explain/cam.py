@@ -1,0 +1,31 @@
+"""CAM, class activation mapping. Zhou et al., CVPR 2016, arXiv:1512.04150."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from inspect_fer.capture import SharedPass
+from inspect_fer.errors import NetworkError
+
+
+def cam(features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
+    """Weigh each channel by what the linear layer gives it for the class (eq. 2): M_c = sum_k w_k^c f_k.
+
+    features (N, C, h, w), weight (K, C) of the linear layer, targets (N, T). Returns (N, T, h, w), signed; its mean is
+    the target's logit less the bias.
+    """
+    return torch.einsum("ntc,nchw->nthw", weight[targets], features)
+
+
+@dataclass(frozen=True)
+class CAM:
+    """What each place adds to the target's logit; for networks that end in average pooling and one linear layer."""
+
+    def __call__(self, shared: SharedPass) -> Tensor:
+        if shared.head is None:
+            raise NetworkError(
+                f"CAM needs layer {shared.layer!r} to end in global average pooling and one linear layer, which it does "
+                "not in this network; use grad-cam, which is the same where CAM is possible."
+            )
+        return cam(shared.features, shared.head[0], shared.targets)

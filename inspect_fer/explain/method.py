@@ -1,0 +1,62 @@
+"""What an explanation method is: a frozen dataclass of its options that turns a batch into maps."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeGuard
+
+from torch import Tensor
+
+from inspect_fer.capture import SharedPass
+from inspect_fer.errors import ConfigError
+from inspect_fer.lookup import no_such_name
+from inspect_fer.schema import Classifier, Footprint
+
+
+class SharedMethod(Protocol):
+    """Follows from the pass that all methods share. `class_free = True` where the target makes no difference."""
+
+    def __call__(self, shared: SharedPass, /) -> Tensor:
+        """Return maps (N, T, h, w), raw and signed."""
+
+
+class OwnMethod(Protocol):
+    """Makes passes of its own. May have `reads_layer = True`, `class_free = True` and `footprint(input_size)`."""
+
+    own_passes: ClassVar[bool]
+
+    def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str, /) -> Tensor:
+        """Return maps (N, T, h, w), raw and signed, for images (N, C, H, W) and targets (N, T)."""
+
+
+Method: TypeAlias = SharedMethod | OwnMethod
+
+
+def own_passes(method: Method) -> TypeGuard[OwnMethod]:
+    """Whether a method makes passes of its own."""
+    return getattr(method, "own_passes", False)
+
+
+def reads_layer(method: Method) -> bool:
+    """Whether a method reads a layer of the network."""
+    return not own_passes(method) or getattr(method, "reads_layer", False)
+
+
+def class_free(method: Method) -> bool:
+    """Whether a method's map does not depend on the target."""
+    return getattr(method, "class_free", False)
+
+
+def footprint(method: Method, input_size: tuple[int, int, int]) -> Footprint:
+    """Which pixels a cell of the method's maps stands for; cells tile the image unless the method says otherwise."""
+    told = getattr(method, "footprint", None)
+    return told(input_size) if told else Footprint()
+
+
+def configured(kind: type[Method], name: str, options: Mapping[str, Any]) -> Method:
+    """Make a method of its options. Raises ConfigError for one that it does not have, naming the nearest."""
+    known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]
+    for option in options:
+        if option not in known:
+            hint = no_such_name(option, known, f"option of {name}") if known else f"The method {name} has no options."
+            raise ConfigError(hint)
+    return kind(**options)

@@ -1,0 +1,105 @@
+"""Occlusion. Zeiler and Fergus, ECCV 2014, arXiv:1311.2901, section 4.2."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from inspect_fer.capture import leave_no_trace, logits_of
+from inspect_fer.errors import ConfigError
+from inspect_fer.schema import Classifier, Footprint
+
+AT_ONCE = 256
+"""How many occluded images go through the network at a time."""
+
+
+def windows(length: int, window: int, stride: int) -> tuple[tuple[int, int], ...]:
+    """Where the windows start and stop along one side: ceil((length - window) / stride) + 1, the last one clipped."""
+    starts = range(0, ceil((length - window) / stride) * stride + 1, stride)
+    return tuple((min(start, length), min(start + window, length)) for start in starts)
+
+
+def blurred(images: Tensor, sigma: float) -> Tensor:
+    """Images (N, C, H, W) under a Gaussian of that many pixels, the border repeated outwards."""
+    reach = ceil(3 * sigma)
+    steps = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
+    weights = torch.exp(-(steps**2) / (2 * sigma**2))
+    rows = (weights / weights.sum()).view(1, 1, -1, 1)
+    padded = F.pad(images.flatten(0, 1)[:, None], (reach, reach, reach, reach), mode="replicate")
+    return F.conv2d(F.conv2d(padded, rows), rows.transpose(2, 3)).view_as(images)
+
+
+def occluded(images: Tensor, fill: Tensor, places: Footprint, at_once: int) -> Iterator[Tensor]:
+    """Yield each image under each of its windows in turn, at most `at_once` (n, C, H, W) at a time.
+
+    images, fill: (N, C, H, W). Windows come in rows of the map, image after image.
+    """
+    height, width = images.shape[2:]
+    down, across = _inside(places.rows, height, images.device), _inside(places.columns, width, images.device)
+    for jobs in torch.arange(len(images) * len(down) * len(across), device=images.device).split(at_once):
+        image, row, column = torch.unravel_index(jobs, (len(images), len(down), len(across)))
+        hidden = down[row][:, None, :, None] & across[column][:, None, None, :]
+        yield torch.where(hidden, fill[image], images[image])
+
+
+def _inside(spans: tuple[tuple[int, int], ...], length: int, device: torch.device) -> Tensor:
+    """(spans, length) bool, True where a span covers a position."""
+    starts, stops = torch.tensor(spans, device=device).T[..., None]
+    positions = torch.arange(length, device=device)
+    return (starts <= positions) & (positions < stops)
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """By how much the target's logit falls when a window of the image is covered.
+
+    window, stride: pixels
+    fill: a value in network-input units, "mean" of the image per channel, or "blur" (Gaussian of half a window)
+    """
+
+    window: int = 8
+    stride: int = 4
+    fill: float | Literal["mean", "blur"] = 0.0
+
+    own_passes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for name, value in (("window", self.window), ("stride", self.stride)):
+            if type(value) is not int or value < 1:
+                raise ConfigError(f"Occlusion takes a {name} of at least one whole pixel, not {value!r}.")
+        if isinstance(self.fill, bool | str | None) and self.fill not in ("mean", "blur"):
+            raise ConfigError(f"Occlusion fills with a number, 'mean' or 'blur', not {self.fill!r}.")
+
+    def footprint(self, input_size: tuple[int, int, int]) -> Footprint:
+        """The window that each cell of a map stands for. Raises ConfigError when it is larger than the image."""
+        _, height, width = input_size
+        if self.window > min(height, width):
+            raise ConfigError(f"A window of {self.window} pixels does not fit an image of {height} x {width}.")
+        return Footprint(windows(height, self.window, self.stride), windows(width, self.window, self.stride))
+
+    def filling(self, images: Tensor) -> Tensor:
+        """What stands under the windows, (N, C, H, W)."""
+        if self.fill == "mean":
+            return images.mean(dim=(2, 3), keepdim=True).expand_as(images)
+        if self.fill == "blur":
+            return blurred(images, self.window / 2)
+        return torch.full_like(images, float(self.fill))
+
+    def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
+        """images (N, C, H, W) network input, targets (N, T). Returns (N, T, rows, columns), in units of the logit."""
+        channels, height, width = images.shape[1:]
+        places = self.footprint((channels, height, width))
+        with leave_no_trace(model.network):
+            with torch.inference_mode():
+                batches = occluded(images, self.filling(images), places, AT_ONCE)
+                covered = torch.cat([logits_of(model.network, batch) for batch in batches])
+                clean = logits_of(model.network, images)
+            left = covered.view(len(images), -1, covered.shape[1]).transpose(1, 2)  # (N, K, windows)
+            falls = (clean[..., None] - left).gather(
+                1, targets.to(left.device)[..., None].expand(-1, -1, left.shape[2])
+            )
+            return falls.view(*targets.shape, len(places.rows), len(places.columns))

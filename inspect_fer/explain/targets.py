@@ -1,0 +1,65 @@
+"""Which classes to explain: what the user says, as ids (N, T)."""
+
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from inspect_fer.errors import TargetError
+from inspect_fer.lookup import no_such_name
+
+Targets: TypeAlias = str | int | Sequence[int] | Tensor
+""" "predicted", "label", "all", one class for every image, one class an image (N,), or several (N, T)."""
+
+WORDS = ("predicted", "label", "all")
+
+
+def resolve_targets(targets: Targets, labels: Tensor, classes: int) -> Tensor | None:
+    """Class ids (N, T) int64, or None for "predicted", which the logits will tell.
+
+    labels: (N,), -1 where unknown. Raises TargetError for a word, a number of classes, an id or a type that does not
+    fit N images and K classes, and for unknown labels.
+    """
+    if isinstance(targets, str):
+        return _of_word(targets, labels, classes)
+    ids = _as_ids(targets)
+    if ids.ndim == 0:
+        ids = ids.expand(len(labels))
+    if ids.ndim not in (1, 2) or len(ids) != len(labels) or not ids.numel():
+        given = " x ".join(map(str, ids.shape))
+        raise TargetError(f"{len(labels)} images need {len(labels)} targets, or as many rows of them, not {given}.")
+    low, high = int(ids.min()), int(ids.max())
+    if low < 0 or high >= classes:
+        raise TargetError(
+            f"There is no class {low if low < 0 else high}: the {classes} classes are 0 to {classes - 1}."
+        )
+    return ids.reshape(len(labels), -1)
+
+
+def predicted(logits: Tensor) -> Tensor:
+    """The most probable class of each row of logits (N, K), as targets (N, 1)."""
+    return logits.argmax(dim=1, keepdim=True)
+
+
+def _of_word(word: str, labels: Tensor, classes: int) -> Tensor | None:
+    if word not in WORDS:
+        raise TargetError(f"{no_such_name(word, WORDS, 'target')} Class ids (int) and tensors of them do as well.")
+    if word == "all":
+        return torch.arange(classes).expand(len(labels), classes)
+    if word == "label" and (labels < 0).any():
+        unknown = int((labels < 0).sum())
+        raise TargetError(f"{unknown} of {len(labels)} images have no label to explain; use 'predicted' or class ids.")
+    return labels[:, None] if word == "label" else None
+
+
+def _as_ids(targets: Any) -> Tensor:
+    """A tensor of whole numbers, or TargetError."""
+    try:
+        ids = torch.as_tensor(int(targets) if isinstance(targets, Integral) and targets is not True else targets)
+    except (TypeError, ValueError, RuntimeError) as problem:
+        raise TargetError(f"Targets are class ids, not {targets!r}: {problem}.") from problem
+    if ids.dtype == torch.bool or ids.is_floating_point() or ids.is_complex():
+        raise TargetError(f"Targets are class ids, whole numbers; these are {ids.dtype}.")
+    return ids.detach().to("cpu", torch.int64)

@@ -1,0 +1,59 @@
+"use strict";
+const form = document.querySelector(".filters");
+const faces = [...document.querySelectorAll(".face")];
+const count = form.querySelector(".count");
+const none = document.querySelector(".none");
+
+function fits(face, wanted) {
+  const { status, given, predicted, confidence } = face.dataset;
+  return (!wanted.status || wanted.status === status)
+    && (!wanted.given || wanted.given === given)
+    && (!wanted.predicted || wanted.predicted === predicted)
+    && confidence >= Number(wanted.from) && confidence <= Number(wanted.to);
+}
+
+function filter() {
+  const wanted = Object.fromEntries(new FormData(form));
+  let shown = 0;
+  for (const face of faces) {
+    face.hidden = !fits(face, wanted);
+    shown += !face.hidden;
+  }
+  for (const group of document.querySelectorAll(".group")) group.hidden = !group.querySelector(".face:not([hidden])");
+  for (const part of document.querySelectorAll(".method")) part.hidden = Boolean(wanted.method) && part.dataset.method !== wanted.method;
+  for (const gallery of document.querySelectorAll(".gallery")) gallery.style.setProperty("--opacity", (wanted.opacity ?? 60) / 100);
+  form.elements.low.value = wanted.from;
+  form.elements.high.value = wanted.to;
+  count.textContent = `${shown} of ${faces.length} faces`;
+  none.hidden = shown > 0;
+}
+
+form.addEventListener("input", filter);
+form.addEventListener("submit", (event) => event.preventDefault());
+form.addEventListener("reset", () => setTimeout(filter));
+
+for (const cell of document.querySelectorAll(".matrix a")) {
+  cell.addEventListener("click", () => {
+    form.reset();
+    form.elements.given.value = cell.dataset.given;
+    form.elements.predicted.value = cell.dataset.predicted;
+    setTimeout(filter);
+  });
+}
+
+for (const button of document.querySelectorAll(".switch button")) {
+  button.addEventListener("click", () => {
+    document.querySelector(".matrix").dataset.by = button.dataset.by;
+    for (const other of button.parentElement.children) other.setAttribute("aria-pressed", String(other === button));
+  });
+}
+
+const typing = (event) => event.target.closest("a, button, input, select, summary");
+addEventListener("keydown", (event) => {
+  if (event.code !== "Space" || typing(event)) return;
+  event.preventDefault();
+  document.body.classList.add("peek");
+});
+addEventListener("keyup", (event) => event.code === "Space" && document.body.classList.remove("peek"));
+
+filter();

@@ -1,0 +1,177 @@
+"""An exact, faster twin of a network in eval mode: batch norms folded into convolutions, channels-last."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field
+from itertools import chain
+from threading import Lock
+from typing import Any, cast
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+TOLERANCE = 1e-5
+"""How far the twin's logits may lie from the network's, relative to the largest."""
+
+Fold = tuple[str, str]
+"""A convolution and the batch norm that alone follows it."""
+
+
+@dataclass
+class _Known:
+    """What was made of a network while its state was this; None where the network itself has to do."""
+
+    state: tuple[object, ...]
+    folds: frozenset[Fold]
+    twins: dict[frozenset[Fold], nn.Module | None] = field(default_factory=dict)
+
+
+_KNOWN: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()
+_TRACING = Lock()
+
+
+def exact_twin(network: nn.Module, keep: tuple[str, ...], images: Tensor) -> nn.Module:
+    """A faster copy of `network` in eval mode whose layers `keep` still give what they give there.
+
+    images: (N, C, H, W) input, of which the first two are used once to see that both agree. The network itself is
+    returned where they do not, where it cannot be copied, and where hooks or a replaced `forward` hang on it.
+    """
+    if any(_altered(module) for module in network.modules()):
+        return network
+    with torch.inference_mode(mode=False), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        state = _state(network)
+        known = _KNOWN.get(network)
+        if known is None or known.state != state:
+            known = _KNOWN[network] = _Known(state, _folds(network))
+        folds = frozenset(fold for fold in known.folds if not any(_between(layer, *fold) for layer in keep))
+        if folds not in known.twins:
+            known.twins[folds] = _verified_twin(network, folds, images)
+    twin = known.twins[folds]
+    return network if twin is None else twin
+
+
+def _altered(module: nn.Module) -> bool:
+    """Whether something hangs on this instance that a copy would not share, or that has no weights yet."""
+    hooks = (name for name in vars(module) if name.endswith("_hooks") and "state_dict" not in name)
+    lazy = any(map(nn.parameter.is_lazy, module.parameters(recurse=False)))
+    return lazy or "forward" in vars(module) or any(vars(module)[name] for name in hooks)
+
+
+def _between(layer: str, convolution: str, norm: str) -> bool:
+    """Whether this layer may give out what lies between the two: it holds the convolution and not the norm."""
+    return _within(convolution, layer) and not _within(norm, layer)
+
+
+def _within(name: str, layer: str) -> bool:
+    return name == layer or name.startswith(f"{layer}.")
+
+
+def _state(network: nn.Module) -> tuple[object, ...]:
+    """Everything by which a change of the network shows."""
+    modules = ((id(module), *_attributes(module)) for module in network.modules())
+    weights = chain(network.parameters(), network.buffers())
+    return (*modules, *map(_fingerprint, weights))
+
+
+def _attributes(module: nn.Module) -> Iterator[object]:
+    """Class and plain settings of a module: numbers, words and tuples by value, everything else by identity."""
+    yield type(module)
+    for name, value in vars(module).items():
+        if isinstance(value, Tensor):
+            yield name, _fingerprint(value)
+        elif name != "training":
+            yield name, repr(value) if isinstance(value, int | float | str | tuple) else id(value)
+
+
+def _fingerprint(tensor: Tensor) -> tuple[object, ...]:
+    """What a tensor is, with a weighted sum of its values: writing through `.data` counts no version."""
+    version = 0 if tensor.is_inference() else tensor._version
+    return id(tensor), tensor.data_ptr(), version, tensor.shape, tensor.dtype, tensor.device, _checksum(tensor)
+
+
+def _checksum(tensor: Tensor, width: int = 4096) -> str:
+    """A sum in which place counts, as text, so that NaN equals itself; the ramp is short, to stay in cache."""
+    values = tensor.detach().flatten().float()
+    ramp = torch.linspace(1, 2, width, device=values.device)
+    rows = len(values) // width
+    total = (values[: rows * width].view(rows, width) @ ramp).sum() + values[rows * width :] @ ramp[
+        : len(values) % width
+    ]
+    return float(total).hex()
+
+
+def _verified_twin(network: nn.Module, folds: frozenset[Fold], images: Tensor) -> nn.Module | None:
+    """The twin, or None when it cannot be made or answers differently; a faulty network speaks for itself later."""
+    try:
+        twin = _copy(network)
+        weight = next((weight for weight in twin.parameters() if weight.is_floating_point()), images)
+        first = images[:2].detach().to(weight)
+        expected = twin(first.clone())
+        for fold in folds:
+            _fold(twin, *fold)
+        twin.to(memory_format=torch.channels_last)
+        agrees = (twin(first.clone()) - expected).abs().amax() <= TOLERANCE * expected.abs().amax()
+    except Exception:
+        return None
+    return twin if agrees else None
+
+
+def _copy(network: nn.Module) -> nn.Module:
+    """A deep copy in eval mode without gradients."""
+    copied = deepcopy(network).requires_grad_(requires_grad=False)
+    for module in copied.modules():
+        module.training = False
+    return copied
+
+
+def _fold(network: nn.Module, convolution: str, norm: str) -> None:
+    """Move a batch norm into the weights of the convolution before it; an identity takes its place."""
+    conv = cast("nn.Conv2d", network.get_submodule(convolution))
+    batch_norm = cast("nn.BatchNorm2d", network.get_submodule(norm))
+    mean, variance = cast("Tensor", batch_norm.running_mean), cast("Tensor", batch_norm.running_var)
+    conv.weight, conv.bias = fuse_conv_bn_weights(
+        conv.weight, conv.bias, mean, variance, batch_norm.eps, batch_norm.weight, batch_norm.bias
+    )
+    parent, _, name = norm.rpartition(".")
+    setattr(network.get_submodule(parent), name, nn.Identity())
+
+
+class _Tracer(fx.Tracer):
+    """Traces one network; fx diverts the modules of every thread meanwhile, so what is foreign passes through."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.own = set(network.modules())
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        return super().call_module(m, forward, args, kwargs) if m in self.own else forward(*args, **kwargs)
+
+
+def _folds(network: nn.Module) -> frozenset[Fold]:
+    """Every convolution whose one use is a batch norm; none where the network cannot be traced."""
+    try:
+        copied = _copy(network)
+        with _TRACING, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            graph = _Tracer(copied).trace(copied)
+    except Exception:
+        return frozenset()
+    calls = [node for node in graph.nodes if node.op == "call_module"]
+    once = {name for name in (node.target for node in calls) if [n.target for n in calls].count(name) == 1}
+    pairs = ((node.args[0], node) for node in calls if node.args and isinstance(node.args[0], fx.Node))
+    return frozenset(
+        (str(conv.target), str(norm.target))
+        for conv, norm in pairs
+        if {conv.target, norm.target} <= once and len(conv.users) == 1 and _foldable(copied, conv, norm)
+    )
+
+
+def _foldable(network: nn.Module, convolution: fx.Node, norm: fx.Node) -> bool:
+    """Whether these are a plain convolution and a plain batch norm with running statistics."""
+    modules = [network.get_submodule(str(node.target)) for node in (convolution, norm)]
+    return list(map(type, modules)) == [nn.Conv2d, nn.BatchNorm2d] and modules[1].running_mean is not None
