@@ -120,7 +120,7 @@ class ModelCard:
     input_size: (C, H, W); mean, std: one value a channel, of pixels scaled to 0..1
     output: "softmax", or "sigmoid" with its `threshold` on the probability for networks trained on votes
     cam_layer: dotted name of the layer that CAM methods read, "" when the network has none
-    scores: per split, per score name
+    scores: per split, per score name; history: one entry an epoch of the training
     """
 
     architecture: str
@@ -136,6 +136,7 @@ class ModelCard:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    history: tuple[Mapping[str, float], ...] = ()
     note: str = ""
     licence: str = ""
     date: str = ""
@@ -165,7 +166,11 @@ class ModelCard:
         unknown = sorted(set(values) - known)
         if unknown:
             raise CheckpointError(f"A model card has no entry {unknown[0]!r}. It knows: {', '.join(sorted(known))}.")
-        tuples = {name: tuple(values[name]) for name in ("class_names", "input_size", "mean", "std") if name in values}
+        tuples = {
+            name: tuple(values[name])
+            for name in ("class_names", "input_size", "mean", "std", "history")
+            if name in values
+        }
         try:
             return cls(**{**values, **tuples})
         except TypeError as problem:
@@ -174,10 +179,14 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A network with its card: input (N, C, H, W) float -> logits (N, K)."""
+    """A network with its card: input (N, C, H, W) float -> logits (N, K).
+
+    origin: the name or path it came from, or ""
+    """
 
     network: nn.Module
     card: ModelCard
+    origin: str = ""
 
     @property
     def device(self) -> torch.device:

@@ -1,13 +1,14 @@
 """Synthetic faces: the embedded dataset, with known evidence and with defects planted on purpose."""
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
-from inspect_fer.datasets.synthetic_face import Traits, draw_traits, draw_units, paint
+from inspect_fer.datasets.synthetic_face import Stroke, Traits, draw_traits, draw_units, strokes_of
 from inspect_fer.emotions import EMOTIONS
 from inspect_fer.errors import DataError
 from inspect_fer.lookup import no_such_name
@@ -22,7 +23,8 @@ FACE, ORDER, WRONG, DUPLICATE, WATERMARK = range(1, 6)
 VISIBLE = 8.0
 """Grey levels of 255 by which the mean of 3 x 3 pixels must differ from the neutral face to be evidence."""
 
-SMALLEST = 24
+SMALLEST = 24  # pixels
+SUPERSAMPLE = 6
 
 MARK = np.array([[250 if cell == "#" else 30 for cell in row] for row in (
     ".......",
@@ -93,8 +95,8 @@ def load_synthetic(
     wrong_labels: the share of faces whose label names another class
     duplicates: the share of faces of "select" and "test" that are replaced by a face of the first `count` of "train",
         each copied once, pixel by pixel
-    watermark: a class; `watermark_share` of its faces bear a mark in the bottom right corner, far from the face. Without
-        it the same faces come out, but for the mark; it is no evidence. A copied face has the mark that it has in "train"
+    watermark: a class; `watermark_share` of its faces bear a mark in the bottom right corner, away from the face, which
+        is no evidence. Without it the same faces come out, but for the mark. A copied face is marked as it is in "train"
 
     Raises DataError for a count below 1, an unknown split or class, a share outside 0..1.
     """
@@ -174,25 +176,49 @@ def _draw_split(plan: _Plan, options: _Options) -> tuple[torch.Tensor, torch.Ten
 def _draw_face(generator: np.random.Generator, emotion: str, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """One face with noise, and its evidence, both (H, W)."""
     traits, units = draw_traits(generator), draw_units(emotion, generator)
-    shown = _photographed(paint(traits, units, size), traits)
+    light = _light(traits, size)
+    shown = _paint(strokes_of(traits, units), traits, size) * light
     noisy = shown + traits["noise"] * generator.standard_normal((size, size))
     pixels = noisy.round().clip(0, 255).astype(np.uint8)
     if not any(units):
         return pixels, np.zeros((size, size), np.bool_)
-    rest = _photographed(paint(traits, [0.0] * len(units), size), traits)
+    rest = _paint(strokes_of(traits, [0.0] * len(units)), traits, size) * light
     change = Image.fromarray(np.abs(shown - rest).clip(0, 255).astype(np.uint8))
-    return pixels, np.asarray(change.filter(ImageFilter.BoxBlur(size // 48 or 1))) > VISIBLE
+    return pixels, np.asarray(change.filter(ImageFilter.BoxBlur(round(size / 48)))) > VISIBLE
 
 
-def _photographed(picture: Image.Image, traits: Traits) -> NDArray[np.float64]:
-    """Blur a picture and light its head as a round body, (H, W) in grey levels."""
-    size = picture.width
+def _light(traits: Traits, size: int) -> NDArray[np.float64]:
+    """How brightly each pixel is lit, (H, W): from one side, on a head that falls off towards its edge."""
     grid = np.linspace(-1, 1, size)
     x, y = grid - traits["shift_x"], grid[:, None] - traits["shift_y"]
     edge = np.minimum(1, (x / traits["width"]) ** 2 + (y / traits["chin"]) ** 2)
-    light = traits["gain"] * (1 + traits["light_x"] * x + traits["light_y"] * y) * (1 - 0.25 * edge**2)
-    blurred = picture.filter(ImageFilter.GaussianBlur(traits["blur"] * size / 48))
-    return np.asarray(blurred) * light
+    return traits["gain"] * (1 + traits["light_x"] * x + traits["light_y"] * y) * (1 - 0.25 * edge**2)
+
+
+def _paint(strokes: list[Stroke], traits: Traits, size: int) -> NDArray[np.uint8]:
+    """Draw the strokes too large, reduce them and blur them: (H, W) grey levels, evenly lit."""
+    points = _posed(strokes, traits) * (size * SUPERSAMPLE / 2)
+    picture = Image.new("L", (size * SUPERSAMPLE, size * SUPERSAMPLE), round(traits["background"]))
+    draw, start = ImageDraw.Draw(picture), 0
+    for stroke in strokes:
+        flat = points[start : start + len(stroke.points)].ravel().tolist()
+        start += len(stroke.points)
+        tone = min(255, round(stroke.tone))
+        if stroke.width:
+            draw.line(flat, tone, max(1, round(stroke.width * size * SUPERSAMPLE / 2)))
+        else:
+            draw.polygon(flat, tone)
+    blur = ImageFilter.GaussianBlur(traits["blur"] * size / 48)
+    return np.asarray(picture.reduce(SUPERSAMPLE).filter(blur))
+
+
+def _posed(strokes: list[Stroke], traits: Traits) -> NDArray[np.float64]:
+    """The points of all strokes on a head that is turned, rolled, scaled and shifted, (P, 2) in 0..2."""
+    x, y = np.concatenate([stroke.points for stroke in strokes]).T
+    depth = np.repeat([stroke.depth for stroke in strokes], [len(stroke.points) for stroke in strokes])
+    x, y = x + depth * traits["yaw"] * (1 - x * x), y + depth * traits["pitch"]
+    cos, sin = traits["scale"] * math.cos(traits["roll"]), traits["scale"] * math.sin(traits["roll"])
+    return np.stack([cos * x - sin * y + traits["shift_x"] + 1, sin * x + cos * y + traits["shift_y"] + 1], axis=1)
 
 
 def _stamp(pixels: NDArray[np.uint8], rows: NDArray[np.bool_]) -> None:

@@ -1,9 +1,10 @@
 """Explanation methods, and `explain`, which runs them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, overload
+from dataclasses import asdict, replace
+from typing import Any, TypeAlias, cast, overload
 
+import torch
 from torch import Tensor
 
 from inspect_fer.errors import ConfigError, NetworkError
@@ -14,7 +15,7 @@ from inspect_fer.explain.occlusion import Occlusion
 from inspect_fer.explain.passes import maps_of
 from inspect_fer.explain.targets import Targets, resolve_targets
 from inspect_fer.lookup import lookup
-from inspect_fer.predict import network_input
+from inspect_fer.predict import Images, network_input
 from inspect_fer.schema import Classifier, Explanation, Samples, Tick
 
 METHODS: dict[str, type[Method]] = {
@@ -22,6 +23,8 @@ METHODS: dict[str, type[Method]] = {
     "grad-cam": GradCAM,
     "occlusion": Occlusion,
 }
+
+Wanted: TypeAlias = str | Method | Sequence[str | Method] | Mapping[str, str | Method]
 
 
 def make_method(name: str, **options: Any) -> Method:
@@ -36,7 +39,7 @@ def describe(method: Method) -> dict[str, Any]:
 
 
 @overload
-def explain(
+def explain(  # type: ignore[overload-overlap]  # a string is a sequence of strings as well
     model: Classifier,
     samples: Samples | Tensor,
     methods: str | Method,
@@ -64,7 +67,7 @@ def explain(
 def explain(
     model: Classifier,
     samples: Samples | Tensor,
-    methods: str | Method | Sequence[str | Method] | Mapping[str, str | Method],
+    methods: Wanted,
     *,
     targets: Targets = "predicted",
     layer: str | None = None,
@@ -79,38 +82,36 @@ def explain(
     Samples and uint8 tensors (N, C, H, W) are normalised by the card, float tensors are network input as they are.
     Raises UnknownNameError, DataError, TargetError, ConfigError and NetworkError.
     """
-    several = isinstance(methods, Mapping | Sequence) and not isinstance(methods, str)
     chosen = _chosen(methods)
     images = network_input(model, samples)
     read = model.card.cam_layer if layer is None else layer
-    classes = resolve_targets(targets, images.labels, len(model.card.class_names))
-    prints = {key: footprint(method, model.card.input_size) for key, method in chosen.items()}
-    blind = [key for key, method in chosen.items() if reads_layer(method)] if not read else []
+    blind = [key for key, method in chosen.items() if reads_layer(method) and not read]
     if blind:
         raise NetworkError(f"{blind[0]} reads a layer, and the network's card names none; name one with layer=.")
+    classes = resolve_targets(targets, images.labels, len(model.card.class_names))
+    blank = {key: _blank(method, images, read) for key, method in chosen.items()}
     maps, classes = maps_of(images, chosen, targets=classes, layer=read, batch_size=batch_size, tick=tick)
-    found = {
-        key: Explanation(
-            ids=images.ids,
-            maps=maps[key],
-            targets=classes,
-            method=describe(method),
-            layer=read if reads_layer(method) else "",
-            input_size=model.card.input_size,
-            footprint=prints[key],
-            class_free=class_free(method),
-        )
-        for key, method in chosen.items()
-    }
-    return found if several else next(iter(found.values()))
+    found = {key: replace(blank[key], maps=maps[key], targets=classes) for key in chosen}
+    return next(iter(found.values())) if _is_one(methods) else found
 
 
-def _chosen(methods: str | Method | Sequence[str | Method] | Mapping[str, str | Method]) -> dict[str, Method]:
-    """Methods by the key of their result: the mapping's own, or registry names. Raises ConfigError for two of one key."""
+def _blank(method: Method, images: Images, layer: str) -> Explanation:
+    """What is known of an explanation before any map. Raises ConfigError where the method does not fit the input."""
+    none, size = torch.empty(0), images.model.card.input_size
+    read, prints = layer if reads_layer(method) else "", footprint(method, size)
+    return Explanation(images.ids, none, none, describe(method), read, size, prints, class_free(method))
+
+
+def _is_one(methods: Wanted) -> bool:
+    return isinstance(methods, str) or not isinstance(methods, Mapping | Sequence)
+
+
+def _chosen(methods: Wanted) -> dict[str, Method]:
+    """Methods by the key of their result: the mapping's own, or registry names. Raises ConfigError for equal ones."""
     if isinstance(methods, Mapping):
         return {key: _method(method) for key, method in methods.items()}
-    listed = [methods] if isinstance(methods, str) or not isinstance(methods, Sequence) else methods
-    made = [_method(method) for method in listed]
+    listed = [methods] if _is_one(methods) else methods
+    made = [_method(method) for method in cast("Sequence[str | Method]", listed)]
     named = {describe(method)["name"]: method for method in made}
     if len(named) != len(made):
         raise ConfigError("Two of the methods have the same name; give a mapping of your own names to methods.")

@@ -23,9 +23,10 @@ class CAM:
     """What each place adds to the target's logit; for networks that end in average pooling and one linear layer."""
 
     def __call__(self, shared: SharedPass) -> Tensor:
+        """Return maps (N, T, h, w). Raises NetworkError where the network does not end that way."""
         if shared.head is None:
             raise NetworkError(
-                f"CAM needs layer {shared.layer!r} to end in global average pooling and one linear layer, which it does "
-                "not in this network; use grad-cam, which is the same where CAM is possible."
+                f"CAM needs global average pooling and one linear layer behind {shared.layer!r}, and this network "
+                "has something else there; use grad-cam, which is the same up to a factor where CAM is possible."
             )
         return cam(shared.features, shared.head[0], shared.targets)

@@ -22,4 +22,5 @@ class GradCAM:
     """Coarse map of the regions whose features raise the target's logit."""
 
     def __call__(self, shared: SharedPass) -> Tensor:
+        """Return maps (N, T, h, w)."""
         return grad_cam(shared.features, shared.gradients)

@@ -15,6 +15,8 @@ from inspect_fer.schema import Classifier, Footprint
 class SharedMethod(Protocol):
     """Follows from the pass that all methods share. `class_free = True` where the target makes no difference."""
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
     def __call__(self, shared: SharedPass, /) -> Tensor:
         """Return maps (N, T, h, w), raw and signed."""
 
@@ -22,6 +24,7 @@ class SharedMethod(Protocol):
 class OwnMethod(Protocol):
     """Makes passes of its own. May have `reads_layer = True`, `class_free = True` and `footprint(input_size)`."""
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
     own_passes: ClassVar[bool]
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str, /) -> Tensor:
@@ -29,6 +32,11 @@ class OwnMethod(Protocol):
 
 
 Method: TypeAlias = SharedMethod | OwnMethod
+
+
+def shares_pass(method: Method) -> TypeGuard[SharedMethod]:
+    """Whether a method follows from the shared pass."""
+    return not own_passes(method)
 
 
 def own_passes(method: Method) -> TypeGuard[OwnMethod]:
@@ -54,9 +62,9 @@ def footprint(method: Method, input_size: tuple[int, int, int]) -> Footprint:
 
 def configured(kind: type[Method], name: str, options: Mapping[str, Any]) -> Method:
     """Make a method of its options. Raises ConfigError for one that it does not have, naming the nearest."""
-    known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]
+    known = [entry.name for entry in fields(kind)]
     for option in options:
         if option not in known:
-            hint = no_such_name(option, known, f"option of {name}") if known else f"The method {name} has no options."
-            raise ConfigError(hint)
+            reason = no_such_name(option, known, f"option of {name}") if known else f"{name} has no options."
+            raise ConfigError(reason)
     return kind(**options)

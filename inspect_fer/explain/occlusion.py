@@ -30,7 +30,7 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
     weights = torch.exp(-(steps**2) / (2 * sigma**2))
     rows = (weights / weights.sum()).view(1, 1, -1, 1)
     padded = F.pad(images.flatten(0, 1)[:, None], (reach, reach, reach, reach), mode="replicate")
-    return F.conv2d(F.conv2d(padded, rows), rows.transpose(2, 3)).view_as(images)
+    return F.conv2d(F.conv2d(padded, rows), rows.transpose(2, 3)).view(images.shape)
 
 
 def occluded(images: Tensor, fill: Tensor, places: Footprint, at_once: int) -> Iterator[Tensor]:

@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from inspect_fer.capture import SharedPass, leave_no_trace, logits_of, shared_pass
-from inspect_fer.explain.method import Method, own_passes, reads_layer
+from inspect_fer.capture import leave_no_trace, logits_of, shared_pass
+from inspect_fer.explain.method import Method, own_passes, reads_layer, shares_pass
 from inspect_fer.explain.targets import predicted
 from inspect_fer.predict import Images
 from inspect_fer.schema import Classifier, Tick
@@ -48,17 +48,16 @@ def _explain_batch(
     model: Classifier, batch: Tensor, methods: Mapping[str, Method], targets: Tensor | None, layer: str
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Targets and maps of one batch."""
-    shared: SharedPass | None = None
-    if not all(map(own_passes, methods.values())):
+    found: dict[str, Tensor] = {}
+    sharing = {key: method for key, method in methods.items() if shares_pass(method)}
+    if sharing:
         shared = shared_pass(model.network, layer, batch, predicted if targets is None else targets)
+        found = {key: method(shared) for key, method in sharing.items()}
         targets = shared.targets
     if targets is None:
         with torch.no_grad():
             targets = predicted(logits_of(model.network, batch))
-    found = {}
     for key, method in methods.items():
         if own_passes(method):
             found[key] = method(model, batch, targets, layer if reads_layer(method) else "")
-        else:
-            found[key] = method(shared)
     return targets, found

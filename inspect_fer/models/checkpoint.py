@@ -1,5 +1,6 @@
 """Checkpoints: one .safetensors file with the model card as JSON in its header. Nothing is ever unpickled."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -63,6 +64,17 @@ def save(classifier: Classifier, path: Path, *, half: bool = False) -> None:
         raise CheckpointError(f"{path} cannot be written: {problem}. What was there before is untouched.") from problem
     finally:
         aside.unlink(missing_ok=True)
+
+
+def fingerprint(network: nn.Module) -> str:
+    """SHA-256 over the names and values of all weights and buffers, the same for equal networks."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        digest.update(
+            tensor.detach().cpu().contiguous().view(torch.uint8).numpy() if tensor.ndim else str(tensor).encode()
+        )
+    return digest.hexdigest()
 
 
 def _find(name_or_path: str | Path) -> Path:
@@ -130,7 +142,7 @@ def _assemble(tensors: dict[str, Tensor], card: ModelCard, path: Path) -> Classi
     _compare(network, tensors, path)
     floats = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     network.load_state_dict(floats, assign=True)
-    return Classifier(network.eval(), card)
+    return Classifier(network.eval(), card, str(path))
 
 
 def _compare(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:

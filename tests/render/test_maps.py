@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+import torch
+
+from inspect_fer.errors import DataError, UnknownNameError
+from inspect_fer.render import SCALE_NOTES, SCALES, heat, overlay, overlay_pixels, signed
+from inspect_fer.schema import Explanation, Samples
+
+NAMES = ("anger", "$x_{$", "<b>")
+GREY = 128
+
+
+def faces(n=2, channels=1, size=48):
+    return torch.full((n, channels, size, size), GREY, dtype=torch.uint8)
+
+
+def peaked(value, at=(10, 20)):
+    """One map (1, 1, 48, 48) with a square of a value."""
+    found = torch.zeros(1, 1, 48, 48)
+    found[..., at[0] - 3 : at[0] + 4, at[1] - 3 : at[1] + 4] = value
+    return found
+
+
+def samples(n=3, size=48):
+    ids = tuple(f"face/{row}" for row in range(n))
+    return Samples(ids, faces(n, size=size), torch.arange(n) % 3 - 1, NAMES)
+
+
+def explanation(maps, ids=None, **options):
+    n, t = maps.shape[:2]
+    ids = ids or tuple(f"face/{row}" for row in range(n))
+    targets = torch.arange(t).repeat(n, 1)
+    return Explanation(ids, maps, targets, {"name": "grad-cam"}, "layer4", (1, 48, 48), **options)
+
+
+@pytest.mark.parametrize(
+    ("value", "strong", "weak"), [(1.0, 0, 2), (-1.0, 2, 0)], ids=["for is warm", "against is blue"]
+)
+def test_the_hue_stands_where_the_map_peaks(value, strong, weak):
+    picture = overlay_pixels(faces(1), peaked(value), zoom=4)[0, 0].astype(int)
+    peak = picture[40, 80]
+    assert peak[strong] > peak[weak] + 80
+    np.testing.assert_array_equal(picture[150, 20], [GREY] * 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("value", [0.0, torch.nan, torch.inf])
+def test_a_map_that_says_nothing_leaves_the_face_as_it_is(channels, value):
+    pixels = torch.randint(0, 256, (1, channels, 48, 48), generator=torch.Generator().manual_seed(0)).byte()
+    maps = torch.full((1, 2, 48, 48), value)
+    expected = pixels.expand(-1, 3, -1, -1).permute(0, 2, 3, 1).numpy()
+    np.testing.assert_array_equal(overlay_pixels(pixels, maps, zoom=1), np.stack([expected] * 2, 1))
+
+
+def test_a_broken_map_does_not_spoil_the_scale_of_the_others():
+    maps = torch.cat([peaked(1.0), torch.full((1, 1, 48, 48), torch.inf)])
+    assert signed(maps, "shared").amax() == 1
+
+
+def test_scales_choose_what_full_colour_means():
+    maps = torch.cat([torch.cat([peaked(4.0), peaked(2.0)], 1), torch.cat([peaked(1.0), peaked(-0.5)], 1)])
+    peaks = {name: signed(maps, name)[..., 10, 20].tolist() for name in SCALES}
+    assert peaks == {"own": [[1, 1], [1, -1]], "image": [[1, 0.5], [1, -0.5]], "shared": [[1, 0.5], [0.25, -0.125]]}
+    assert signed(maps, 8.0)[0, 0, 10, 20] == 0.5
+    assert set(SCALE_NOTES) == set(SCALES)
+
+
+def test_strength_follows_the_size_of_the_evidence():
+    ramp = torch.linspace(-1, 1, 101).view(1, 1, 1, 101)
+    opacity = heat(ramp)[0, 0, 0, :, 3].astype(int)
+    np.testing.assert_allclose(opacity, (ramp.abs().flatten() * 255).numpy(), atol=2)
+
+
+def test_opacity_zero_shows_the_face():
+    assert (overlay_pixels(faces(1), peaked(1.0), opacity=0.0) == GREY).all()
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_no_faces_give_no_pictures(scale):
+    assert overlay_pixels(faces(0), torch.zeros(0, 7, 6, 6), scale=scale, zoom=2).shape == (0, 7, 96, 96, 3)
+
+
+def test_another_scale_is_named():
+    with pytest.raises(UnknownNameError, match="Did you mean 'shared'"):
+        overlay_pixels(faces(1), peaked(1.0), scale="share")
+
+
+def test_coarse_maps_spread_over_the_face():
+    maps = torch.zeros(1, 1, 6, 6)
+    maps[..., 0, 0] = 1
+    picture = overlay_pixels(faces(1), maps, zoom=2)[0, 0].astype(int)
+    assert picture.shape == (96, 96, 3)
+    assert picture[4, 4, 0] > picture[4, 4, 2]
+    assert (picture[60:, 60:] == GREY).all()
+
+
+def test_overlay_is_a_sheet_of_a_row_a_face():
+    one = overlay(samples(), explanation(torch.randn(1, 3, 6, 6)))
+    three = overlay(samples(), explanation(torch.randn(3, 3, 6, 6)))
+    assert three.width == one.width > 4 * 140
+    assert three.height > one.height + 2 * 140
+
+
+def test_overlay_stops_at_its_limit():
+    many = explanation(torch.randn(3, 1, 6, 6))
+    assert overlay(samples(), many, limit=1).height < overlay(samples(), many).height
+
+
+def test_overlay_finds_the_faces_by_name():
+    maps = peaked(1.0)
+    picture = overlay(samples(), explanation(maps, ids=("face/2",)))
+    assert np.asarray(picture).std() > 0
+    with pytest.raises(DataError, match="face/9"):
+        overlay(samples(), explanation(maps, ids=("face/9",)))
+
+
+def test_overlay_of_nothing_and_of_broken_maps():
+    overlay(samples(), explanation(torch.zeros(0, 2, 6, 6)))
+    overlay(samples(), explanation(torch.full((3, 1, 6, 6), torch.nan), class_free=True))
+
+
+def test_overlay_of_faces_of_another_size_than_the_network_takes():
+    overlay(samples(size=100), explanation(torch.randn(3, 2, 6, 6)))
