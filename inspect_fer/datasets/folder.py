@@ -8,7 +8,7 @@ import torch
 from inspect_fer.datasets.splits import OTHER_NAMES, ROLES, split_names
 from inspect_fer.emotions import canonical
 from inspect_fer.errors import DataError
-from inspect_fer.images import ImageFiles, image_files
+from inspect_fer.images import ImageFiles, image_files, read_image
 from inspect_fer.schema import Samples
 
 
@@ -41,6 +41,16 @@ def load_folder(
         pixels=ImageFiles([path for path, _ in paths], size=size, channels=channels),
         labels=torch.tensor([-1 if folder is None else ids[canonical(folder)] for folder in folders]),
         class_names=names,
+    )
+
+
+def load_files(paths: Sequence[Path], *, size: int | None = None, channels: int | None = None) -> Samples:
+    """Read single pictures, without labels. Raises DataError for one that cannot be read."""
+    return Samples(
+        ids=tuple(path.name for path in paths),
+        pixels=torch.stack([read_image(path, size=size, channels=channels) for path in paths]),
+        labels=torch.full((len(paths),), -1),
+        class_names=(),
     )
 
 

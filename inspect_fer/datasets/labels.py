@@ -16,6 +16,8 @@ def labelled_as(samples: Samples, class_names: tuple[str, ...]) -> Samples:
     """
     if class_names == samples.class_names:
         return samples
+    if not samples.class_names:  # pictures without class folders
+        return replace(samples, class_names=class_names)
     table = torch.tensor([*relabelling(samples.class_names, class_names), -1])  # the last entry keeps -1 as it is
     if (table == -1).all():
         theirs, ours = ", ".join(class_names), ", ".join(samples.class_names)

@@ -8,23 +8,34 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from inspect_fer.datasets.synthetic_face import Stroke, Traits, draw_traits, draw_units, strokes_of
+from inspect_fer.datasets.splits import FER2013_SPLITS, ROLES, split_names
+from inspect_fer.datasets.synthetic_face import Stroke, Traits, draw_traits, strokes_of
 from inspect_fer.emotions import EMOTIONS
 from inspect_fer.errors import DataError
 from inspect_fer.lookup import no_such_name
 from inspect_fer.schema import Samples
 
 CLASSES = EMOTIONS["synthetic"]
-SPLITS = ("train", "select", "test")
-SPELLINGS = {"Training": "train", "PublicTest": "select", "PrivateTest": "test"}
 FACE, ORDER, WRONG, DUPLICATE, WATERMARK = range(1, 6)
 """Random streams: what one of them draws does not shift the others."""
+
+UNITS: dict[str, dict[int, float]] = {
+    "anger": {4: 1.0, 5: 0.2, 7: 0.8, 23: 0.8, 24: 1.0},
+    "disgust": {4: 0.3, 6: 0.3, 7: 0.5, 9: 1.0, 10: 1.0, 15: 0.5, 16: 0.4},
+    "fear": {1: 1.0, 2: 0.4, 4: 0.5, 5: 1.0, 20: 1.0, 25: 1.0, 26: 0.1},
+    "happiness": {6: 0.9, 12: 1.0, 25: 0.8},
+    "sadness": {1: 1.0, 4: 0.5, 7: 0.3, 15: 1.0, 17: 0.6},
+    "surprise": {1: 0.9, 2: 1.0, 5: 0.8, 25: 0.5, 26: 1.0},
+    "neutral": {},
+}
+"""The action units of each emotion, with their share of its full intensity."""
 
 VISIBLE = 8.0
 """Grey levels of 255 by which the mean of 3 x 3 pixels must differ from the neutral face to be evidence."""
 
 SMALLEST = 24  # pixels
-SUPERSAMPLE = 6
+CANVAS = 288
+"""Faces are drawn at least this wide, and at least twice too large, then reduced: that smooths every edge."""
 
 MARK = np.array([[250 if cell == "#" else 30 for cell in row] for row in (
     ".......",
@@ -87,7 +98,7 @@ def load_synthetic(
 ) -> Samples:
     """Draw `count` faces of one split: pixels (count, 1, size, size) uint8, every seven in a row one of each class.
 
-    Splits are "train", "select" and "test", or "all" for the three after one another. Face i of a split follows from
+    Splits are "train", "select" and "test", also under their names in FER2013, or "all": the three after one another. Face i of a split follows from
     (seed, split, i) alone, not from `count`. `evidence` marks the pixels in which a face visibly differs from the same
     face at rest: brows, eyes, mouth and folds; none for neutral faces, which carry no expression.
 
@@ -95,18 +106,16 @@ def load_synthetic(
     wrong_labels: the share of faces whose label names another class
     duplicates: the share of faces of "select" and "test" that are replaced by a face of the first `count` of "train",
         each copied once, pixel by pixel
-    watermark: a class; `watermark_share` of its faces bear a mark in the bottom right corner, away from the face, which
-        is no evidence. Without it the same faces come out, but for the mark. A copied face is marked as it is in "train"
+    watermark: a class; `watermark_share` of its faces bear a mark in the bottom right corner, away from the face, and
+        no evidence. Without it the same faces come out, but for the mark. A copied face is marked as it is in "train"
 
     Raises DataError for a count below 1, an unknown split or class, a share outside 0..1.
     """
     options = _Options(seed, wrong_labels, duplicates, watermark, watermark_share, size)
-    split = SPELLINGS.get(split, split)
+    splits = split_names(dict(zip(FER2013_SPLITS, ROLES, strict=True)).get(split, split), ROLES)
     if count < 1:
         raise DataError(f"Ask for 1 synthetic face or more, not {count}: synthetic:700 has 100 of each class.")
-    if split not in (*SPLITS, "all"):
-        raise DataError(no_such_name(split, (*SPLITS, "all"), "split of synthetic faces"))
-    plans = [_plan(count, name, options) for name in (SPLITS if split == "all" else (split,))]
+    plans = [_plan(count, name, options) for name in splits]
     drawn = [_draw_split(plan, options) for plan in plans]
     return Samples(
         ids=tuple(f"synthetic/{plan.split}/{index}" for plan in plans for index in range(count)),
@@ -119,7 +128,11 @@ def load_synthetic(
             "watermark": _joined([plan.watermark for plan in plans]),
             "duplicate": _joined([plan.duplicate for plan in plans]),
         },
-        source={"spec": f"synthetic:{count}", "split": split, "options": options.given()},
+        source={
+            "spec": f"synthetic:{count}",
+            "split": "all" if split == "all" else splits[0],
+            "options": options.given(),
+        },
     )
 
 
@@ -128,7 +141,7 @@ def _joined(arrays: list[NDArray[np.int64]] | list[NDArray[np.bool_]]) -> torch.
 
 
 def _stream(seed: int, split: str, stream: int, index: int = 0) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, SPLITS.index(split), index, stream])))
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, ROLES.index(split), index, stream])))
 
 
 def _plan(count: int, split: str, options: _Options) -> _Plan:
@@ -175,7 +188,7 @@ def _draw_split(plan: _Plan, options: _Options) -> tuple[torch.Tensor, torch.Ten
 
 def _draw_face(generator: np.random.Generator, emotion: str, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """One face with noise, and its evidence, both (H, W)."""
-    traits, units = draw_traits(generator), draw_units(emotion, generator)
+    traits, units = draw_traits(generator), _draw_units(emotion, generator)
     light = _light(traits, size)
     shown = _paint(strokes_of(traits, units), traits, size) * light
     noisy = shown + traits["noise"] * generator.standard_normal((size, size))
@@ -185,6 +198,20 @@ def _draw_face(generator: np.random.Generator, emotion: str, size: int) -> tuple
     rest = _paint(strokes_of(traits, [0.0] * len(units)), traits, size) * light
     change = Image.fromarray(np.abs(shown - rest).clip(0, 255).astype(np.uint8))
     return pixels, np.asarray(change.filter(ImageFilter.BoxBlur(round(size / 48)))) > VISIBLE
+
+
+def _draw_units(emotion: str, generator: np.random.Generator) -> list[float]:
+    """Draw how strongly each action unit is shown: 0.5 to 1 of the emotion's, each unit up to 15 % more or less.
+
+    A quarter of the happy faces smile with closed lips.
+    """
+    strength, closed = generator.uniform(0.5, 1), generator.random() < 0.25
+    spread, units = generator.uniform(0.85, 1.15, 32).tolist(), [0.0] * 32
+    for unit, share in UNITS[emotion].items():
+        units[unit] = strength * spread[unit] * share
+    if emotion == "happiness" and closed:
+        units[25] = 0.0
+    return units
 
 
 def _light(traits: Traits, size: int) -> NDArray[np.float64]:
@@ -197,19 +224,21 @@ def _light(traits: Traits, size: int) -> NDArray[np.float64]:
 
 def _paint(strokes: list[Stroke], traits: Traits, size: int) -> NDArray[np.uint8]:
     """Draw the strokes too large, reduce them and blur them: (H, W) grey levels, evenly lit."""
-    points = _posed(strokes, traits) * (size * SUPERSAMPLE / 2)
-    picture = Image.new("L", (size * SUPERSAMPLE, size * SUPERSAMPLE), round(traits["background"]))
+    factor = max(2, -(-CANVAS // size))
+    half = size * factor / 2
+    points = _posed(strokes, traits) * half
+    picture = Image.new("L", (size * factor, size * factor), round(traits["background"]))
     draw, start = ImageDraw.Draw(picture), 0
     for stroke in strokes:
         flat = points[start : start + len(stroke.points)].ravel().tolist()
         start += len(stroke.points)
         tone = min(255, round(stroke.tone))
         if stroke.width:
-            draw.line(flat, tone, max(1, round(stroke.width * size * SUPERSAMPLE / 2)))
+            draw.line(flat, tone, max(1, round(stroke.width * half)))
         else:
             draw.polygon(flat, tone)
     blur = ImageFilter.GaussianBlur(traits["blur"] * size / 48)
-    return np.asarray(picture.reduce(SUPERSAMPLE).filter(blur))
+    return np.asarray(picture.reduce(factor).filter(blur))
 
 
 def _posed(strokes: list[Stroke], traits: Traits) -> NDArray[np.float64]:

@@ -9,24 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-UNITS: dict[str, dict[int, float]] = {
-    "anger": {4: 1.0, 5: 0.2, 7: 0.8, 23: 0.8, 24: 1.0},
-    "disgust": {4: 0.3, 6: 0.3, 7: 0.5, 9: 1.0, 10: 1.0, 15: 0.5, 16: 0.4},
-    "fear": {1: 1.0, 2: 0.4, 4: 0.5, 5: 1.0, 20: 1.0, 25: 1.0, 26: 0.1},
-    "happiness": {6: 0.9, 12: 1.0, 25: 0.8},
-    "sadness": {1: 1.0, 4: 0.5, 7: 0.3, 15: 1.0, 17: 0.6},
-    "surprise": {1: 0.9, 2: 1.0, 5: 0.8, 25: 0.5, 26: 1.0},
-    "neutral": {},
-}
-"""The action units of each emotion, with their share of its full intensity."""
-
 TRAITS: dict[str, tuple[float, float]] = {
-    "skin": (110, 208), "hair": (0.12, 0.7), "background": (25, 215), "clothes": (20, 200), "lip": (0.62, 0.82),
+    "skin": (110, 208), "hair": (0.2, 0.75), "background": (25, 215), "clothes": (20, 200), "lip": (0.62, 0.82),
     "width": (0.63, 0.73), "chin": (0.86, 0.95), "taper": (0.14, 0.38), "square": (0.6, 0.88), "age": (0.0, 0.4),
     "eye_gap": (0.28, 0.32), "eye_width": (0.14, 0.17), "eye_open": (0.07, 0.095), "eye_slant": (-0.012, 0.012),
     "eye_y": (-0.19, -0.13), "iris": (20, 90), "gaze": (-0.03, 0.03), "brow_y": (-0.43, -0.36), "brow": (0.025, 0.045),
     "brow_arch": (0.02, 0.06), "brow_slant": (-0.03, 0.03), "nose": (0.1, 0.14), "nose_y": (0.18, 0.24),
-    "mouth_y": (0.47, 0.53), "mouth": (0.21, 0.27), "mouth_bend": (-0.03, 0.03), "lips": (0.03, 0.055),
+    "mouth_y": (0.47, 0.53), "mouth": (0.21, 0.27), "mouth_bend": (-0.025, 0.025), "lips": (0.03, 0.055),
     "style": (0, 6), "volume": (0.0, 0.06), "hairline": (-0.05, 0.05), "glasses": (0, 1), "beard": (0, 1),
     "roll": (-0.13, 0.13), "scale": (0.93, 1.05), "shift_x": (-0.05, 0.05), "shift_y": (-0.05, 0.02),
     "yaw": (-0.09, 0.09), "pitch": (-0.025, 0.025), "asymmetry": (-0.15, 0.15), "light_x": (-0.26, 0.26),
@@ -70,24 +59,7 @@ class Stroke(NamedTuple):
 def draw_traits(generator: np.random.Generator) -> dict[str, float]:
     """Draw one person under one light: a value for each of TRAITS."""
     shares = generator.random(len(TRAITS)).tolist()
-    traits = {
-        name: low + (high - low) * share for (name, (low, high)), share in zip(TRAITS.items(), shares, strict=True)
-    }
-    return traits | {"hair": 10 + traits["hair"] * traits["skin"]}
-
-
-def draw_units(emotion: str, generator: np.random.Generator) -> list[float]:
-    """Draw how strongly each action unit is shown: 0.45 to 1 of the emotion's, each unit up to 15 % more or less.
-
-    A quarter of the happy faces smile with closed lips.
-    """
-    strength, closed = generator.uniform(0.45, 1), generator.random() < 0.25
-    spread, units = generator.uniform(0.85, 1.15, 32).tolist(), [0.0] * 32
-    for unit, share in UNITS[emotion].items():
-        units[unit] = strength * spread[unit] * share
-    if emotion == "happiness" and closed:
-        units[25] = 0.0
-    return units
+    return {name: low + (high - low) * share for (name, (low, high)), share in zip(TRAITS.items(), shares, strict=True)}
 
 
 def strokes_of(traits: Traits, units: Units) -> list[Stroke]:
@@ -114,7 +86,7 @@ def _between(x: Points, upper: Points, lower: Points) -> Points:
 
 def _body(traits: Traits, units: Units) -> list[Stroke]:
     """Hair behind the head, shoulders, neck, ears, head and beard."""
-    skin, hair, width, below = traits["skin"], traits["hair"], traits["width"], SIN.clip(min=0)
+    skin, hair, width, below = traits["skin"], traits["hair"] * traits["skin"], traits["width"], SIN.clip(min=0)
     x = width * np.sign(COS) * np.abs(COS) ** traits["square"] * (1 - traits["taper"] * below**2)
     outline = _xy(x, np.where(SIN > 0, traits["chin"], 0.9) * SIN + 0.06 * units[26] * below**4)
     shoulders = np.array([[-0.3, 0.95], [-1.2, 1.15], [-1.2, 1.6], [1.2, 1.6], [1.2, 1.15], [0.3, 0.95], [0, 1.1]])
@@ -144,7 +116,7 @@ def _hair(traits: Traits) -> list[Stroke]:
     inner = _xy(0.96 * traits["width"] * T, np.minimum(hairline + traits["hairline"] + curve * T**4 + slope * T, reach))
     temple = np.array([[width, reach], [0.93 * traits["width"], reach]])
     cap = np.concatenate([outer, temple, inner[::-1], temple[::-1] * (-1, 1)])
-    return [Stroke(cap, traits["hair"], depth=0.2)]
+    return [Stroke(cap, traits["hair"] * traits["skin"], depth=0.2)]
 
 
 def _brow(traits: Traits, units: Units, side: int) -> list[Stroke]:
@@ -158,7 +130,7 @@ def _brow(traits: Traits, units: Units, side: int) -> list[Stroke]:
     x = start + (traits["eye_gap"] + 0.2 - start) * (T + 1) / 2
     y = inner + (outer - inner) * (T + 1) / 2 - bend * ARC
     half = traits["brow"] * (1 - 0.65 * ((T + 1) / 2) ** 2)
-    tone = min(0.55 * traits["hair"] + 10, 0.42 * traits["skin"])
+    tone = min(0.1 + 0.5 * traits["hair"], 0.42) * traits["skin"]
     return [Stroke(_between(side * x, y - half, y + half), tone)]
 
 
@@ -215,7 +187,7 @@ def _mouth(traits: Traits, units: Units) -> list[Stroke]:
     line = middle + bend * (1 + traits["asymmetry"] * T) * T**2
     upper = line - (0.03 * units[25] + 0.05 * units[26] + 0.03 * units[20]) * opening
     lower = line + (0.1 * units[25] + 0.05 * units[12] * (units[25] > 0) + 0.2 * units[26] + 0.02 * units[10]) * opening
-    thick = traits["lips"] * (1 - 0.75 * units[24]) * (1 - 0.2 * units[12])
+    thick = traits["lips"] * (1 - 0.6 * units[24] - 0.2 * units[23]) * (1 - 0.2 * units[12])
     lip = traits["lip"] * skin
     top = upper - thick * bow * (0.8 + 0.4 * np.minimum(1, 3 * np.abs(T))) - 0.04 * units[10] * bow**2
     bottom = lower + (1.3 * thick + 0.03 * units[16] + 0.01 * units[17]) * bow

@@ -30,7 +30,8 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
     weights = torch.exp(-(steps**2) / (2 * sigma**2))
     rows = (weights / weights.sum()).view(1, 1, -1, 1)
     padded = F.pad(images.flatten(0, 1)[:, None], (reach, reach, reach, reach), mode="replicate")
-    return F.conv2d(F.conv2d(padded, rows), rows.transpose(2, 3)).view(images.shape)
+    smooth: Tensor = F.conv2d(F.conv2d(padded, rows), rows.transpose(2, 3))
+    return smooth.reshape(images.shape)
 
 
 def occluded(images: Tensor, fill: Tensor, places: Footprint, at_once: int) -> Iterator[Tensor]:
@@ -48,9 +49,8 @@ def occluded(images: Tensor, fill: Tensor, places: Footprint, at_once: int) -> I
 
 def _inside(spans: tuple[tuple[int, int], ...], length: int, device: torch.device) -> Tensor:
     """(spans, length) bool, True where a span covers a position."""
-    starts, stops = torch.tensor(spans, device=device).T[..., None]
-    positions = torch.arange(length, device=device)
-    return (starts <= positions) & (positions < stops)
+    bounds, positions = torch.tensor(spans, device=device), torch.arange(length, device=device)
+    return (bounds[:, :1] <= positions) & (positions < bounds[:, 1:])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Networks: one file a family, built by name, loaded from a checkpoint, or wrapped from the user's own."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from torch import nn
@@ -16,8 +17,8 @@ class Architecture(Protocol):
 
     cam_layer: str
 
-    def __call__(self, *, channels: int, classes: int, size: int, **options: Any) -> nn.Module:
-        """Build the network with fresh weights."""
+    def __call__(self, *, channels: int, classes: int, size: int) -> nn.Module:
+        """Build the network with fresh weights; its own options are further keywords."""
 
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -32,7 +33,7 @@ def build(
     """Build a network by name. Raises UnknownNameError or ConfigError."""
     architecture = lookup(ARCHITECTURES, name, "network")
     try:
-        return architecture(channels=channels, classes=classes, size=size, **(options or {}))
+        return partial(architecture, **(options or {}))(channels=channels, classes=classes, size=size)
     except FerError:
         raise
     except (TypeError, ValueError, RuntimeError) as problem:  # an unknown option, or one of an impossible value

@@ -1,6 +1,7 @@
 """Heat maps over faces: hue says for or against, strength of colour says how much."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -42,14 +43,13 @@ def signed(maps: Tensor, scale: str | float = "own") -> Tensor:
 
 def heat(maps: Tensor, *, scale: str | float = "own") -> np.ndarray:
     """Colour maps (N, T, H, W) -> (N, T, H, W, 4) uint8, transparent where there is no evidence; see `signed`."""
-    strength = signed(maps.detach().cpu(), scale).numpy()
-    return np.asarray((GLOW((strength + 1) / 2) * 255).round().astype(np.uint8))
+    return np.asarray(GLOW((signed(maps.detach().cpu(), scale).numpy() + 1) / 2, bytes=True))
 
 
 def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     """Faces (N, C, H, W) uint8 as smooth colour pictures (N, H', W', 3) float in 0..255."""
     colour = pixels.cpu().float().expand(-1, 3, -1, -1) if pixels.shape[1] == 1 else pixels.cpu().float()
-    if tuple(colour.shape[2:]) != size and len(colour):
+    if tuple(colour.shape[2:]) != size:
         colour = F.interpolate(colour, size=size, mode="bicubic", antialias=True).clamp(0, 255)
     return colour.permute(0, 2, 3, 1)
 
@@ -63,9 +63,10 @@ def overlay_pixels(
     as it is. `scale` chooses the limit, see SCALES; a number is the limit itself.
     """
     size = pixels.shape[2] * zoom, pixels.shape[3] * zoom
+    if not maps.numel():
+        return np.zeros((*maps.shape[:2], *size, 3), dtype=np.uint8)
     faces = enlarge(pixels, size).numpy()[:, None]
-    maps = maps.detach().cpu().float()
-    spread = F.interpolate(maps, size=size, mode="bilinear") if maps.numel() else maps.new_zeros(*maps.shape[:2], *size)
+    spread = F.interpolate(maps.detach().cpu().float(), size=size, mode="bilinear")
     colours = heat(spread, scale=scale).astype(np.float32)
     share = opacity * colours[..., 3:] / 255
     return np.asarray((faces * (1 - share) + colours[..., :3] * share).round().astype(np.uint8))
@@ -76,12 +77,14 @@ def overlay(samples: Samples, explanation: Explanation, *, scale: str = "own", l
 
     scale: a name of SCALES; at most `limit` faces are drawn. Raises DataError when a face is not among the samples.
     """
-    shown = explanation.of(list(range(min(limit, len(explanation)))))
-    faces = samples.find(shown.ids)
+    shown = explanation.of(torch.arange(min(limit, len(explanation))))
+    if shown.class_free:  # every target has the same map
+        shown = replace(shown, maps=shown.maps[:, :1], targets=shown.targets[:, :1])
+    faces = samples.find(shown.ids) if shown.ids else samples[:0]
     pixels = faces.pixels[:]
     zoom = max(1, round(TILE / pixels.shape[2]))
     pictures = overlay_pixels(pixels, shown.upsampled(), scale=scale, zoom=zoom)
-    plain = enlarge(pixels, (pictures.shape[2], pictures.shape[3])).round().byte().numpy()
+    plain = enlarge(pixels, pictures.shape[2:4]).round().byte().numpy() if shown.ids else pictures
     names = samples.class_names
     rows = []
     for row, label in enumerate(faces.labels.tolist()):

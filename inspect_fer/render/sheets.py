@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from math import ceil, sqrt
 
 import numpy as np
@@ -67,16 +66,15 @@ def filter_sheet(kernels: Tensor, *, limit: int = 32) -> Image.Image:
     Filters with one input channel fill a grid; with more, a row is a filter and a column an input channel. At most
     `limit` rows, and as many input channels, are drawn, or limit squared tiles of a grid.
     """
-    filters, channels = kernels.shape[:2]
-    pictures = _coloured(kernels.flatten(0, 1), KERNEL, EVIDENCE, signed=True)
+    shown = kernels[: limit**2] if kernels.shape[1] == 1 else kernels[:limit, :limit]
+    filters, channels = shown.shape[:2]
+    pictures = _coloured(shown.flatten(0, 1), KERNEL, EVIDENCE, signed=True)
     if channels == 1:
-        rows = _grid([Tile(tile, str(number)) for number, tile in enumerate(islice(pictures, limit**2))])
+        rows = _grid([Tile(tile, str(number)) for number, tile in enumerate(pictures)])
     else:
-        numbered = [[Tile(next(pictures), f"{row} · {column}") for column in range(channels)] for row in range(filters)]
-        rows = [row[:limit] for row in numbered[:limit]]
-    return sheet(
-        rows, title=f"{filters} filters · {channels} in · one scale", legend=("negative", "positive", EVIDENCE)
-    )
+        rows = [[Tile(next(pictures), f"{row} · {column}") for column in range(channels)] for row in range(filters)]
+    title = f"{_of(filters, len(kernels))} filters · {_of(channels, kernels.shape[1])} input channels · one scale"
+    return sheet(rows, title=title, legend=("negative", "positive", EVIDENCE))
 
 
 def activation_sheet(maps: Tensor, *, limit: int = 256) -> Image.Image:
@@ -87,9 +85,8 @@ def activation_sheet(maps: Tensor, *, limit: int = 256) -> Image.Image:
     both = bool((maps < 0).any())
     colours = EVIDENCE if both else AMOUNT
     tiles = [Tile(tile, str(number)) for number, tile in enumerate(_coloured(maps[:limit], CELL, colours, signed=both))]
-    shown = f"{len(tiles)} of {len(maps)}" if len(tiles) < len(maps) else str(len(maps))
     legend = ("negative", "positive", colours) if both else ("zero", "strong", colours)
-    return sheet(_grid(tiles), title=f"{shown} channels · one scale", legend=legend)
+    return sheet(_grid(tiles), title=f"{_of(len(tiles), len(maps))} channels · one scale", legend=legend)
 
 
 def face_wall(pixels: Tensor, *, captions: Sequence[str] = (), limit: int = 400) -> Image.Image:
@@ -103,6 +100,10 @@ def face_wall(pixels: Tensor, *, captions: Sequence[str] = (), limit: int = 400)
         for face, name in zip(shown, names, strict=False)
     ]
     return sheet(_grid(tiles), gap=6)
+
+
+def _of(shown: int, there: int) -> str:
+    return str(there) if shown == there else f"{shown} of {there}"
 
 
 def _coloured(maps: Tensor, side: int, colours: Colormap, *, signed: bool) -> Iterator[Image.Image]:

@@ -80,7 +80,7 @@ def cards(run: Run, faces: Samples, rows: Sequence[int], *, scale: str, budget: 
 
 def _cards(run: Run, faces: Samples, rows: Sequence[int], scale: str) -> Iterator[Card]:
     prediction, names = run.prediction, run.prediction.class_names
-    samples = faces.find(tuple(prediction.ids[row] for row in rows))
+    samples = faces.find(tuple(prediction.ids[row] for row in rows)) if rows else faces[:0]
     places = {name: {face: row for row, face in enumerate(found.ids)} for name, found in run.explanations.items()}
     limits = {name: _peak(found.maps) if scale == "shared" else scale for name, found in run.explanations.items()}
     drawn = samples.truth.get("label", samples.labels).tolist()

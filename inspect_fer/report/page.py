@@ -102,11 +102,12 @@ def _facts(run: Run, faces: Samples) -> dict[str, Any]:
     return {
         "title": f"{card.get('architecture', 'Network')} on {dataset.get('spec', 'faces').partition(':')[0]}",
         "dataset": dataset,
+        "source": _flat({name: value for name, value in dataset.items() if name not in ("counts", "dropped")}),
         "card": _card(card),
         "recipe": _flat(card.get("recipe", {})),
         "published": card.get("scores", {}),
         "counts": dict(zip(run.prediction.class_names, counts, strict=True)),
-        "dropped": faces.dropped,
+        "dropped": faces.dropped or dataset.get("dropped", {}),
         "command": run.manifest.get("command", ""),
         "date": card.get("date", ""),
     }

@@ -35,7 +35,7 @@ def made_up(folder, n=30, *, names=NAMES, methods=("grad-cam", "layer-cam"), pre
     card = ModelCard("resnet18", names, (1, size, size), (0.5,), (0.5,), recipe={"train": {"epochs": 3}}, seed=3)
     manifest = {
         "card": card.as_dict(),
-        "dataset": {"spec": "synthetic:30", "split": "test"},
+        "dataset": {"spec": "synthetic:30", "split": "test", "options": {"wrong": 0.1}, "counts": {"anger": 30}},
         "command": "inspect-fer run --model resnet18",
     }
     pixels = torch.randint(0, 256, (n, 1, size, size), generator=generator).byte()
@@ -70,11 +70,13 @@ def test_it_says_what_was_run_and_how_well(tmp_path):
         "inspect-fer run --model resnet18",
         f"inspect-fer report {tmp_path}",
         "train.epochs",
+        "Options.wrong",
         "4 rows of the source left out: blank picture",
         "Training",
         "Calibration",
     ):
         assert words in html, words
+    assert "{&#39;" not in html  # no dictionary is shown as Python writes it
 
 
 def test_names_are_escaped(tmp_path):
@@ -183,7 +185,7 @@ def test_taking_turns():
 
 
 def test_500_noisy_faces_stay_below_15_megabytes(tmp_path):
-    """Noise is the worst case for size: real faces take a third."""
+    """Noise compresses worst: no real face is larger."""
     run, faces = made_up(tmp_path, n=500)
     assert write_report(run, faces, log=HISTORY).stat().st_size < 15e6
 

@@ -1,0 +1,72 @@
+"""`report`, `dashboard`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Port = Annotated[int, typer.Option(min=1, max=65535, help="Where the dashboard listens, on 127.0.0.1.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("report", epilog="inspect-fer report reports/demo")(report_run)
+    app.command("dashboard", epilog="inspect-fer dashboard reports/demo")(dashboard)
+
+
+def report_run(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    limit: Annotated[int, typer.Option(min=1, help="Show so many faces at most.")] = 500,
+) -> None:
+    """Write a run's report: one HTML file that opens with the network off."""
+    from inspect_fer.report import write_report
+    from inspect_fer.runs import faces_of, open_run
+
+    opened = open_run(run)
+    page = write_report(opened, faces_of(opened), limit=limit)
+    typer.echo(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
+
+
+def dashboard(
+    run: Annotated[Path | None, typer.Argument(help="The run to open first.")] = None,
+    port: Port = 8501,
+) -> None:
+    """Browse runs in the browser, on this machine only. Ctrl-C ends it."""
+    from inspect_fer.runs import open_run
+
+    if run is not None:
+        open_run(run)  # a mistake is told here, not in the browser
+    serve(run, port)
+
+
+def serve(run: Path | None, port: int) -> None:
+    """Start Streamlit in this process's place and wait for it."""
+    from inspect_fer.shipped import app_path
+
+    app = app_path()
+    where = {"INSPECT_FER_REPORTS": str(run.resolve().parent if run else Path("reports").resolve())}
+    chosen = {"INSPECT_FER_RUN": run.resolve().name} if run else {}
+    options = {
+        "server.address": "127.0.0.1",
+        "server.port": str(port),
+        "server.headless": "true",
+        "server.fileWatcherType": "none",
+        "server.maxUploadSize": "50",
+        "browser.gatherUsageStats": "false",
+        "client.toolbarMode": "minimal",
+    }
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    typer.echo(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    try:
+        subprocess.run(  # noqa: S603 (our own script, our own interpreter)
+            [sys.executable, "-m", "streamlit", "run", str(app), *flags],
+            env={**os.environ, **where, **chosen},
+            check=True,
+        )
+    except KeyboardInterrupt:
+        typer.echo("")
+    except subprocess.CalledProcessError as problem:
+        raise typer.Exit(problem.returncode) from problem

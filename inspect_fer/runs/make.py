@@ -1,0 +1,39 @@
+"""From a network and samples to a run in one call."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from inspect_fer.explain import explain
+from inspect_fer.explain.method import Method
+from inspect_fer.explain.targets import Targets
+from inspect_fer.predict import predict
+from inspect_fer.runs.folder import save_run
+from inspect_fer.schema import Classifier, Run, Samples, Tick
+
+Track = Callable[[str], Tick]
+"""Starts a progress bar of that name."""
+
+
+def make_run(
+    folder: str | Path,
+    model: Classifier,
+    faces: Samples,
+    methods: Mapping[str, Method] | Sequence[str | Method],
+    *,
+    targets: Targets = "predicted",
+    layer: str | None = None,
+    limit: int | None = None,
+    command: str | None = None,
+    overwrite: bool = False,
+    track: Track = lambda _: lambda _done, _total: None,
+) -> Run:
+    """Predict all samples, explain them (the first `limit` of them), and write the run.
+
+    Raises what `predict`, `explain` and `save_run` raise.
+    """
+    answer = predict(model, faces, tick=track("predicting"))
+    explained = faces if limit is None else faces[torch.arange(min(limit, len(faces)))]
+    maps = explain(model, explained, methods, targets=targets, layer=layer, tick=track("explaining")) if methods else {}
+    return save_run(folder, model, faces, answer, maps, command=command, overwrite=overwrite)

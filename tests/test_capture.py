@@ -1,0 +1,271 @@
+"""Capture: what layers gave, the shared pass, and that no trace is left."""
+
+import gc
+import weakref
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from inspect_fer.capture import activations, find_cam_layer, layer_shapes, leave_no_trace, logits_of, shared_pass
+from inspect_fer.errors import NetworkError, UnknownNameError
+
+EVERY = torch.arange(5).expand(4, 5)
+
+
+def gradients_by_hand(network, layer, images, targets):
+    """Gradient of each target's logit by the layer's output, one image and one class at a time, in double precision."""
+    network, found = network.double(), []
+    module = network.get_submodule(layer)
+    for image, row in zip(images.double(), targets, strict=True):
+        kept = []
+        handle = module.register_forward_hook(lambda _m, _i, output, kept=kept: kept.append(output) or output.clone())
+        logits = network(image[None])
+        found.append(torch.stack([torch.autograd.grad(logits[0, t], kept[0], retain_graph=True)[0][0] for t in row]))
+        handle.remove()
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize("kind", ["tiny", "mlp"])
+@pytest.mark.parametrize("targets", [EVERY, EVERY[:, :1], EVERY.flip(1)[:, :2]])
+def test_gradients_match_the_slow_ones(make_model, images, kind, targets):
+    model = make_model(kind)
+    shared = shared_pass(model.network, model.card.cam_layer, images, targets)
+    assert shared.gradients.shape == (4, targets.shape[1], *shared.features.shape[1:])
+    expected = gradients_by_hand(model.network, model.card.cam_layer, images, targets)
+    assert_close(shared.gradients, expected.float())
+
+
+@pytest.mark.parametrize("layer", ["features", "features.conv", "features.bn", "features.relu", "features.block.conv2"])
+def test_any_layer_can_be_cut(tiny_model, images, layer):
+    shared = shared_pass(tiny_model.network, layer, images, EVERY)
+    assert_close(shared.gradients, gradients_by_hand(tiny_model.network, layer, images, EVERY).float())
+
+
+def test_closed_form_equals_the_product(tiny_model, images):
+    shared = shared_pass(tiny_model.network, "features", images, EVERY)
+    leaf, logits = shared.graph
+    for target in range(5):
+        (expected,) = torch.autograd.grad(logits[:, target].sum(), leaf, retain_graph=True)
+        assert_close(shared.gradients[:, target], expected)
+
+
+def test_head_is_found_only_where_there_is_one(tiny_model, mlp_model, images):
+    weight, bias = shared_pass(tiny_model.network, "features", images, EVERY).head
+    assert_close(weight, tiny_model.network.classifier.weight.detach())
+    assert_close(bias, tiny_model.network.classifier.bias.detach())
+    assert shared_pass(tiny_model.network, "features.relu", images, EVERY).head is None
+    assert shared_pass(mlp_model.network, "blocks.1.relu", images, EVERY).head is None
+
+
+def test_a_1x1_convolution_before_pooling_is_a_linear_head(images):
+    network = nn.Sequential(nn.Conv2d(1, 6, 3), nn.Conv2d(6, 5, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    shared = shared_pass(network, "0", images, EVERY)
+    assert_close(shared.gradients, gradients_by_hand(network, "0", images, EVERY).float())
+    assert shared.head is not None
+
+
+def test_targets_may_follow_from_the_logits(mlp_model, images):
+    shared = shared_pass(mlp_model.network, "blocks.1.relu", images, lambda logits: logits.argmax(1, keepdim=True))
+    assert_close(shared.targets, mlp_model.network(images).argmax(1, keepdim=True))
+    assert_close(shared.logits, mlp_model.network(images).detach())
+
+
+def test_cam_costs_no_gradient(mlp_model, images):
+    assert "gradients" not in vars(shared_pass(mlp_model.network, "blocks.1.relu", images, EVERY))
+
+
+class WithoutBatchingRule(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values):
+        ctx.save_for_backward(values)
+        return values.exp()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (values,) = ctx.saved_tensors
+        if torch._C._functorch.is_legacy_batchedtensor(gradient):
+            raise RuntimeError("Batching rule not implemented")
+        return gradient * values.exp()
+
+
+class Odd(nn.Module):
+    """Pooled maps through an operation without a batching rule."""
+
+    def forward(self, maps):
+        return WithoutBatchingRule.apply(maps.amax(dim=(2, 3)))
+
+
+def test_an_operation_without_batching_rule_goes_one_by_one(images):
+    network = nn.Sequential(nn.Conv2d(1, 5, 3), Odd())
+    shared = shared_pass(network, "0", images, EVERY)
+    assert_close(shared.gradients, gradients_by_hand(network, "0", images, EVERY).float())
+
+
+class FrozenBackbone(nn.Module):
+    """Runs its features without gradients, as people do who train the head only."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images):
+        with torch.no_grad():
+            pooled = self.inner.pool(self.inner.features(images))
+        return self.inner.classifier(pooled.flatten(1)).sigmoid()
+
+
+def test_a_backbone_that_runs_without_gradients_is_explained(tiny_model, images):
+    shared = shared_pass(FrozenBackbone(tiny_model.network), "inner.features", images, EVERY)
+    plain = shared_pass(tiny_model.network, "features", images, EVERY)
+    slope = (plain.logits.sigmoid() * (1 - plain.logits.sigmoid()))[..., None, None, None]
+    assert_close(shared.gradients, plain.gradients * slope)
+
+
+def test_logits_without_a_way_back_are_an_error(images):
+    class Broken(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 5, 3)
+
+        def forward(self, images):
+            return self.conv(images).detach().mean(dim=(2, 3)) ** 2
+
+    shared = shared_pass(Broken(), "conv", images, EVERY)
+    with pytest.raises(NetworkError, match="No gradient leads"):
+        _ = shared.gradients
+
+
+class Unusual(nn.Module):
+    """Layers that cannot be read: one not run, one run twice, one that gives a pair, one that gives no map."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu, self.unused, self.flat = nn.Conv2d(1, 5, 3), nn.ReLU(), nn.ReLU(), nn.Flatten()
+        self.pair = nn.LSTM(10, 5, batch_first=True)
+
+    def forward(self, images):
+        maps = self.relu(self.relu(self.conv(images)))
+        self.flat(maps)
+        return self.pair(maps.mean(dim=1))[0].mean(dim=1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [("unused", "did not run"), ("relu", "runs 2 times"), ("pair", "gave a tuple"), ("flat", "not maps")],
+)
+def test_layers_that_cannot_be_read_are_named(images, layer, reason):
+    with pytest.raises(NetworkError, match=reason) as problem:
+        shared_pass(Unusual(), layer, images, EVERY)
+    assert layer in str(problem.value)
+    assert "\n" not in str(problem.value)
+
+
+def test_an_unknown_layer_names_the_nearest(tiny_model, images):
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'features\.conv'"):
+        shared_pass(tiny_model.network, "features.cov", images, EVERY)
+    with pytest.raises(UnknownNameError):
+        shared_pass(tiny_model.network, "", images, EVERY)
+
+
+def test_logits_must_be_rows(images):
+    with pytest.raises(NetworkError, match="gave 4 x 5 x 10 x 10"):
+        logits_of(nn.Conv2d(1, 5, 3), images)
+    with pytest.raises(NetworkError, match="gave tuple"):
+        logits_of(nn.LSTM(12, 5), images[:, 0])
+
+
+def test_network_may_write_into_its_input(images):
+    network = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(1, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    before = images.clone()
+    shared_pass(network, "1", images, EVERY)
+    assert_close(images, before, rtol=0, atol=0)
+
+
+def test_leave_no_trace_restores_mixed_modes_and_random_state(tiny_model):
+    network = tiny_model.network
+    network.train()
+    network.features.bn.eval()
+    flags = [module.training for module in network.modules()]
+    state = torch.get_rng_state()
+
+    def fail_inside():
+        with torch.inference_mode(), leave_no_trace(network):
+            assert not any(module.training for module in network.modules())
+            assert not torch.is_inference_mode_enabled()
+            torch.rand(3)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_inside()
+    assert [module.training for module in network.modules()] == flags
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_pass_frees_its_graph(mlp_model, images):
+    shared = shared_pass(mlp_model.network, "blocks.1.relu", images, EVERY)
+    watched = weakref.ref(shared.gradients), weakref.ref(shared.graph[0])
+    del shared
+    gc.collect()
+    assert [reference() for reference in watched] == [None, None]
+
+
+def test_layer_shapes_in_order_of_completion(tiny_model, mlp_model, images):
+    shapes = layer_shapes(tiny_model.network, images)
+    assert list(shapes)[:4] == ["features.conv", "features.bn", "features.relu", "features.pool"]
+    assert list(shapes)[-4:] == ["features.block", "features", "pool", "classifier"]
+    assert shapes["features"] == (4, 6, 6, 6)
+    assert shapes["classifier"] == (4, 5)
+    assert list(layer_shapes(Unusual(), images)) == ["conv", "relu", "flat"]
+
+
+def test_cam_layer_of_small_networks(tiny_model, mlp_model, images):
+    assert find_cam_layer(tiny_model.network, images) == "features"
+    assert find_cam_layer(mlp_model.network, images) == "blocks.1.relu"
+    assert find_cam_layer(nn.Sequential(nn.Flatten(), nn.Linear(144, 5)), images) == ""
+
+
+def sequence(*modules):
+    return nn.Sequential(nn.Conv2d(1, 5, 3), *modules, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
+@pytest.mark.parametrize(
+    ("network", "layer"),
+    [
+        (sequence(), "0"),
+        (sequence(nn.Identity(), nn.Dropout2d()), "0"),
+        (sequence(nn.ReLU()), "1"),
+        (sequence(nn.Sequential(nn.ReLU())), "1"),
+        (sequence(nn.Sequential(nn.ReLU(), nn.MaxPool2d(2), nn.Dropout())), "1.0"),
+        (sequence(nn.MaxPool2d(2), nn.ReLU(inplace=True)), "2"),
+        (sequence(nn.AdaptiveAvgPool2d(1), nn.Conv2d(5, 5, 1), nn.ReLU()), "0"),
+    ],
+)
+def test_cam_layer_is_the_last_map_before_pooling(network, layer, images):
+    assert find_cam_layer(network, images) == layer
+
+
+def test_cam_layer_of_torchvision_networks():
+    torchvision = pytest.importorskip("torchvision")
+    picture = torch.zeros(1, 3, 64, 64)
+    found = {
+        name: find_cam_layer(getattr(torchvision.models, name)(num_classes=5), picture)
+        for name in ("resnet18", "mobilenet_v3_small", "squeezenet1_1")
+    }
+    assert found == {
+        "resnet18": "layer4",
+        "mobilenet_v3_small": "features",
+        "squeezenet1_1": "classifier.2",
+    }
+
+
+def test_activations_are_copies(mlp_model, images):
+    found = activations(mlp_model.network, ["blocks.0.conv", "hidden"], images)
+    assert_close(found["blocks.0.conv"], mlp_model.network.blocks[0].conv(images).detach())
+    assert found["hidden"].shape == (4, 8)
+    assert not any(output.requires_grad for output in found.values())
+    with pytest.raises(NetworkError, match="did not run"):
+        activations(Unusual(), ["unused"], images)
+    with pytest.raises(NetworkError, match="gave a tuple"):
+        activations(Unusual(), ["pair"], images)

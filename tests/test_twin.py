@@ -1,0 +1,215 @@
+"""The twin: equal, faster by folding, and never out of date."""
+
+import gc
+import weakref
+from copy import deepcopy
+from threading import Thread
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from inspect_fer.capture import activations, layer_shapes
+from inspect_fer.predict import predict
+from inspect_fer.twin import exact_twin
+
+
+def relative(found, expected):
+    return float((found - expected).abs().amax() / expected.abs().amax())
+
+
+@pytest.mark.parametrize("kind", ["tiny", "mlp"])
+def test_twin_equals_the_network_and_has_no_batch_norm(make_model, images, kind):
+    network = make_model(kind).network
+    twin = exact_twin(network, (), images)
+    assert twin is not network
+    assert relative(twin(images), network(images)) <= 1e-5
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in twin.modules())
+    assert not any(weight.requires_grad for weight in twin.parameters())
+    assert list(layer_shapes(twin, images)) == list(layer_shapes(network, images))
+
+
+def test_the_network_itself_is_not_touched(tiny_model, images):
+    network = tiny_model.network.train()
+    before = deepcopy(network.state_dict())
+    weights = [(id(weight), weight.data_ptr(), weight._version) for weight in network.parameters()]
+    exact_twin(network, (), images)
+    assert all(module.training for module in network.modules())
+    assert [(id(weight), weight.data_ptr(), weight._version) for weight in network.parameters()] == weights
+    for name, value in network.state_dict().items():
+        assert_close(value, before[name], rtol=0, atol=0)
+        assert value.is_contiguous()
+
+
+def test_twin_is_kept_while_nothing_changes(tiny_model, images):
+    network = tiny_model.network
+    first = exact_twin(network, (), images)
+    assert exact_twin(network, (), images[:1]) is first
+    assert exact_twin(network, ("features",), images) is first
+    network.train()
+    assert exact_twin(network, (), images) is first
+
+
+def step(network, images):
+    network(images).sum().backward()
+    torch.optim.SGD(network.parameters(), lr=0.1).step()
+
+
+def replace_layer(network, images):
+    network.classifier = nn.Linear(6, 5)
+
+
+CHANGES = {
+    "optimizer step": step,
+    "in place": lambda network, _: nn.init.ones_(network.classifier.bias),
+    "data": lambda network, _: network.classifier.weight.data.mul_(2),
+    "one datum": lambda network, _: network.features.conv.weight.data[0, 0, 0].fill_(1),
+    "order of data": lambda network, _: network.classifier.weight.data.copy_(network.classifier.weight.data.flip(1)),
+    "new data": lambda network, _: setattr(network.classifier.weight, "data", torch.randn(5, 6)),
+    "load_state_dict": lambda network, _: network.load_state_dict({k: v * 2 for k, v in network.state_dict().items()}),
+    "running mean": lambda network, _: network.features.bn.running_mean.add_(1),
+    "running mean data": lambda network, _: network.features.bn.running_mean.data.add_(1),
+    "module": replace_layer,
+    "setting": lambda network, _: setattr(network.features.bn, "eps", 0.5),
+    "activation": lambda network, _: setattr(network.features, "relu", nn.Tanh()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_every_change_is_seen(tiny_model, images, change):
+    network = tiny_model.network
+    before = predict(tiny_model, images).logits
+    change(network, images)
+    after = predict(tiny_model, images).logits
+    assert relative(after, network(images).detach()) <= 1e-5
+    assert relative(after, before) > 1e-4
+
+
+@pytest.mark.parametrize("layer", ["features.conv", "features.block.conv2"])
+def test_a_kept_convolution_gives_what_it_gave(tiny_model, images, layer):
+    network = tiny_model.network
+    twin = exact_twin(network, (layer,), images)
+    assert sum(isinstance(module, nn.BatchNorm2d) for module in twin.modules()) == 1
+    assert_close(activations(twin, [layer], images), activations(network, [layer], images))
+
+
+def test_every_kept_layer_gives_what_it_gave(tiny_model, mlp_model, images):
+    for network in (tiny_model.network, mlp_model.network):
+        for layer in layer_shapes(network, images):
+            twin = exact_twin(network, (layer,), images)
+            assert twin is not network
+            assert_close(activations(twin, [layer], images), activations(network, [layer], images))
+
+
+def test_a_kept_block_around_a_convolution_keeps_it(images):
+    inner = nn.Sequential(nn.Conv2d(1, 5, 3))
+    network = nn.Sequential(inner, nn.BatchNorm2d(5, eps=3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    kept = exact_twin(network, ("0",), images)
+    assert_close(activations(kept, ["0"], images), activations(network, ["0"], images))
+    assert isinstance(exact_twin(network, (), images)[1], nn.Identity)
+
+
+class Shared(nn.Module):
+    """One convolution read twice, one with a second reader, and one batch norm for two convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.twice, self.last = nn.Conv2d(1, 5, 3), nn.Conv2d(5, 5, 3, padding=1), nn.Conv2d(5, 5, 3)
+        self.norm, self.norms = nn.BatchNorm2d(5, eps=1), nn.BatchNorm2d(5, eps=2)
+
+    def forward(self, images):
+        maps = self.conv(images)
+        maps = self.norm(maps) + maps
+        maps = self.norms(self.twice(self.norms(self.twice(maps))))
+        return self.norms(self.last(maps)).mean(dim=(2, 3))
+
+
+class Branching(nn.Module):
+    """Cannot be traced: the path depends on the numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 5, 3), nn.BatchNorm2d(5)
+
+    def forward(self, images):
+        maps = self.norm(self.conv(images))
+        return (maps if maps.sum() > 0 else maps * 2).mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize("network", [Shared().eval(), Branching().eval()], ids=["shared", "branching"])
+def test_what_cannot_be_folded_is_not(network, images):
+    twin = exact_twin(network, (), images)
+    norms = [sum(isinstance(m, nn.BatchNorm2d) for m in each.modules()) for each in (network, twin)]
+    assert twin is not network
+    assert norms[0] == norms[1]
+    assert relative(twin(images), network(images)) <= 1e-5
+
+
+def test_users_hooks_still_act(tiny_model, images):
+    network, calls = tiny_model.network, []
+    plain = predict(tiny_model, images).logits
+    handle = network.features.register_forward_hook(lambda _m, _i, output: calls.append(1) or output * 2)
+    doubled = predict(tiny_model, images).logits
+    assert calls == [1]
+    assert_close(doubled, network(images).detach())
+    handle.remove()
+    assert_close(predict(tiny_model, images).logits, plain, rtol=0, atol=0)
+
+
+def test_a_forward_on_the_instance_is_used(tiny_model, images):
+    tiny_model.network.pool.forward = lambda maps: maps.amax(dim=(2, 3), keepdim=True)
+    assert exact_twin(tiny_model.network, (), images) is tiny_model.network
+    assert_close(predict(tiny_model, images).logits, tiny_model.network(images).detach())
+
+
+class Uncopied(nn.Sequential):
+    def __deepcopy__(self, memo):
+        raise TypeError("no")
+
+
+def test_plain_network_where_no_twin_can_be_made(images):
+    layers = nn.Conv2d(1, 5, 3), nn.BatchNorm2d(5), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    uncopied = Uncopied(*layers).eval()
+    half = nn.Sequential(*layers).eval().bfloat16()  # folding rounds differently there
+    nn.init.uniform_(half[1].weight)
+    lazy = nn.Sequential(nn.LazyConv2d(5, 3), *layers[2:])
+    for network in (uncopied, half, lazy):
+        assert exact_twin(network, (), images) is network
+
+
+def test_twins_do_not_keep_a_network_alive(make_model, images):
+    model = make_model()
+    twin = weakref.ref(exact_twin(model.network, (), images))
+    network = weakref.ref(model.network)
+    del model
+    gc.collect()
+    assert network() is None
+    assert twin() is None
+
+
+def test_other_threads_run_undisturbed_while_one_traces(make_model, images):
+    other, failures = make_model("mlp").network, []
+
+    def keep_running():
+        try:
+            for _ in range(100):
+                other(images)
+        except Exception as problem:
+            failures.append(problem)
+
+    threads = [Thread(target=keep_running)]
+    threads += [Thread(target=exact_twin, args=(make_model().network, (), images)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+
+
+def test_works_on_weights_made_in_inference_mode(make_model, images):
+    with torch.inference_mode():
+        network = make_model().network
+        twin = exact_twin(network, (), images)
+    assert not any(weight.is_inference() for weight in twin.parameters())
+    assert relative(twin(images), network(images)) <= 1e-5
