@@ -185,16 +185,16 @@ def _products(layer: str, leaf: Tensor, logits: Tensor, seeds: Tensor) -> Tensor
     if not logits.requires_grad:
         raise NetworkError(f"No gradient leads from the logits back to layer {layer!r}; name a layer behind the break.")
 
-    def product(vectors: Tensor, *, together: bool) -> Tensor:
-        return torch.autograd.grad(logits, leaf, vectors, retain_graph=True, is_grads_batched=together)[0]
-
     seeds = seeds.to(logits.dtype)
-    with torch.inference_mode(mode=False), warnings.catch_warnings():
+    with torch.inference_mode(mode=False), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about operations that have no batching rule
         try:
-            return product(seeds, together=True)
+            if len(seeds) > 1:
+                return torch.autograd.grad(logits, leaf, seeds, retain_graph=True, is_grads_batched=True)[0]
         except RuntimeError:
-            return torch.stack([product(seed, together=False) for seed in seeds])
+            pass  # one by one, then
+        chosen = [(logits * seed).sum() for seed in seeds]
+        return torch.stack([torch.autograd.grad(score, leaf, retain_graph=True)[0] for score in chosen])
 
 
 def shared_pass(

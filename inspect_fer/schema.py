@@ -81,7 +81,7 @@ class Samples:
         return len(self.ids)
 
     def __getitem__(self, rows: slice | Tensor | list[int]) -> Self:
-        chosen = torch.arange(len(self))[rows if isinstance(rows, slice) else torch.as_tensor(rows)]
+        chosen = torch.arange(len(self))[rows if isinstance(rows, slice) else _index(rows)]
         pixels = self.pixels[chosen] if isinstance(self.pixels, Tensor) else self.pixels.select(chosen)
         return replace(
             self,
@@ -274,6 +274,11 @@ class Footprint:
         return (down @ maps @ across.T) / covering.clamp(min=1)
 
 
+def _index(rows: Tensor | list[int]) -> Tensor:
+    """Rows as a tensor that indexes, also when there are none."""
+    return rows if isinstance(rows, Tensor) else torch.tensor(rows, dtype=torch.int64)
+
+
 def _cover(windows: tuple[tuple[int, int], ...], length: int) -> Tensor:
     """(length, windows): 1 where a window covers a position."""
     cover = torch.zeros(length, len(windows))
@@ -323,7 +328,7 @@ class Explanation:
 
     def of(self, rows: Tensor | list[int]) -> Self:
         """The same explanation of fewer samples, in the order of `rows`."""
-        chosen = torch.as_tensor(rows)
+        chosen = _index(rows)
         ids = tuple(self.ids[row] for row in chosen.tolist())
         return replace(self, ids=ids, maps=self.maps[chosen], targets=self.targets[chosen])
 

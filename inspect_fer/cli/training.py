@@ -11,7 +11,7 @@ from inspect_fer.cli.terminal import Data, print_scores, progress
 
 if TYPE_CHECKING:
     from inspect_fer.schema import Classifier
-    from inspect_fer.training import Recipe
+    from inspect_fer.training import Epoch, Recipe
 
 
 def add_to(app: typer.Typer) -> None:
@@ -72,13 +72,18 @@ def _train(plan: "Recipe", data: str, folder: Path, device: str, *, restart: boo
             bar.update(task, completed=finished * of + done, now=f"loss {loss:.3f}, accuracy {accuracy:.1%}")
 
         for epoch in train(plan, faces, select, folder, device=device, restart=restart, step=step):
-            finished, entry, best = epoch.number + 1, epoch.entry, epoch.classifier
-            bar.console.print(
-                f"epoch {finished:>3}/{plan.training.epochs}  loss {entry['loss']:.3f}  "
-                f"accuracy {entry['accuracy']:.1%}  selection: loss {entry['select_loss']:.3f}  accuracy {entry['select_accuracy']:.2%}"
-                f"  macro F1 {entry['select_macro_f1']:.3f}  {entry['seconds']:.0f} s{'  best' * epoch.best}"
-            )
+            finished, best = epoch.number + 1, epoch.classifier
+            bar.console.print(_line(epoch, plan.training.epochs))
     return best
+
+
+def _line(epoch: "Epoch", of: int) -> str:
+    entry = epoch.entry
+    return (
+        f"epoch {epoch.number + 1:>3}/{of}  loss {entry['loss']:.3f}  accuracy {entry['accuracy']:.1%}  "
+        f"selection: loss {entry['select_loss']:.3f}  accuracy {entry['select_accuracy']:.2%}  "
+        f"macro F1 {entry['select_macro_f1']:.3f}  {entry['seconds']:.0f} s{'  best' * epoch.best}"
+    )
 
 
 def _as_stored(model: "Classifier") -> "Classifier":

@@ -30,23 +30,16 @@ UNITS: dict[str, dict[int, float]] = {
 }
 """The action units of each emotion, with their share of its full intensity."""
 
-VISIBLE = 8.0
+VISIBLE = 8
 """Grey levels of 255 by which the mean of 3 x 3 pixels must differ from the neutral face to be evidence."""
 
 SMALLEST = 24  # pixels
 CANVAS = 288
 """Faces are drawn at least this wide, and at least twice too large, then reduced: that smooths every edge."""
 
-MARK = np.array([[250 if cell == "#" else 30 for cell in row] for row in (
-    ".......",
-    ".#####.",
-    ".#...#.",
-    ".#.#.#.",
-    ".#...#.",
-    ".#####.",
-    ".......",
-)])  # fmt: skip
-"""The watermark of a 48 x 48 face; it stands one pixel from the bottom right corner."""
+RINGS = np.maximum(np.abs(np.arange(-3, 4))[:, None], np.abs(np.arange(-3, 4)))
+MARK = np.where(RINGS % 2 == 0, 250, 30).astype(np.uint8)
+"""The watermark of a 48 x 48 face, a dot in a ring; it stands one pixel from the bottom right corner."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +91,10 @@ def load_synthetic(
 ) -> Samples:
     """Draw `count` faces of one split: pixels (count, 1, size, size) uint8, every seven in a row one of each class.
 
-    Splits are "train", "select" and "test", also under their names in FER2013, or "all": the three after one another. Face i of a split follows from
-    (seed, split, i) alone, not from `count`. `evidence` marks the pixels in which a face visibly differs from the same
-    face at rest: brows, eyes, mouth and folds; none for neutral faces, which carry no expression.
+    Splits are "train", "select", "test" (the names of FER2013's are understood too) and "all", the three after one
+    another. Face i of a split follows from (seed, split, i) alone, not from `count`. `evidence` marks the pixels in
+    which a face visibly differs from the same face at rest: brows, eyes, mouth, folds and a dropped chin; none for
+    neutral faces, which carry no expression.
 
     Defects, at random and in exact numbers, with the answer in `truth` ("label", "watermark", "duplicate"):
     wrong_labels: the share of faces whose label names another class
@@ -190,13 +184,13 @@ def _draw_face(generator: np.random.Generator, emotion: str, size: int) -> tuple
     """One face with noise, and its evidence, both (H, W)."""
     traits, units = draw_traits(generator), _draw_units(emotion, generator)
     light = _light(traits, size)
-    shown = _paint(strokes_of(traits, units), traits, size) * light
+    shown = (_paint(strokes_of(traits, units), traits, size) * light).clip(max=255)
     noisy = shown + traits["noise"] * generator.standard_normal((size, size))
     pixels = noisy.round().clip(0, 255).astype(np.uint8)
     if not any(units):
         return pixels, np.zeros((size, size), np.bool_)
-    rest = _paint(strokes_of(traits, [0.0] * len(units)), traits, size) * light
-    change = Image.fromarray(np.abs(shown - rest).clip(0, 255).astype(np.uint8))
+    rest = (_paint(strokes_of(traits, [0.0] * len(units)), traits, size) * light).clip(max=255)
+    change = Image.fromarray(np.abs(shown - rest).astype(np.uint8))
     return pixels, np.asarray(change.filter(ImageFilter.BoxBlur(round(size / 48)))) > VISIBLE
 
 

@@ -90,7 +90,7 @@ def _write(
         methods[name] = {"folder": place.as_posix(), **write_maps(folder / place, explanation)}
     manifest = {
         "schema": SCHEMA,
-        "model": {"origin": model.origin, "sha256": fingerprint(model.network)},
+        "model": {"origin": model.origin, "sha256": fingerprint(model.network), "parameters": _size(model)},
         "card": model.card.as_dict(),
         "dataset": dict(faces.source) | {"counts": faces.counts(), "dropped": dict(faces.dropped)},
         "methods": methods,
@@ -107,6 +107,10 @@ def _write(
         save_file(
             {"pixels": faces.pixels[:].contiguous(), "labels": faces.labels, **truth}, folder / "pixels.safetensors"
         )
+
+
+def _size(model: Classifier) -> int:
+    return sum(weights.numel() for weights in model.network.parameters())
 
 
 def _write_json(path: Path, values: Mapping[str, Any]) -> None:
