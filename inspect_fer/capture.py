@@ -3,7 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -41,6 +41,8 @@ def logits_of(network: nn.Module, images: Tensor) -> Tensor:
     The images are copied to the network's device and number format, so that no layer writes into the caller's; the
     weights take no part in the graph. Raises NetworkError when the answer is not one row of logits an image.
     """
+    if torch.is_grad_enabled() and isinstance(network, nn.DataParallel | torch.jit.ScriptModule):
+        raise NetworkError(f"No gradient can be read inside a {type(network).__name__}; give the network inside it.")
     weight = next((weight for weight in network.parameters() if weight.is_floating_point()), images)
     copied = images.detach().to(weight.device, weight.dtype, copy=True)
     stand_ins = _without_graph(network) if torch.is_grad_enabled() else {}
@@ -188,13 +190,11 @@ def _products(layer: str, leaf: Tensor, logits: Tensor, seeds: Tensor) -> Tensor
     seeds = seeds.to(logits.dtype)
     with torch.inference_mode(mode=False), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about operations that have no batching rule
-        try:
+        with suppress(RuntimeError):
             if len(seeds) > 1:
                 return torch.autograd.grad(logits, leaf, seeds, retain_graph=True, is_grads_batched=True)[0]
-        except RuntimeError:
-            pass  # one by one, then
-        chosen = [(logits * seed).sum() for seed in seeds]
-        return torch.stack([torch.autograd.grad(score, leaf, retain_graph=True)[0] for score in chosen])
+        scores = [(logits * seed).sum() for seed in seeds]
+        return torch.stack([torch.autograd.grad(score, leaf, retain_graph=True)[0] for score in scores])
 
 
 def shared_pass(
@@ -242,7 +242,7 @@ def _linear_head(network: nn.Module, features: Tensor, logits: Tensor) -> tuple[
     wide = torch.promote_types(features.dtype, torch.float32)
     allowed = max(1e-5, 2 * torch.finfo(logits.dtype).eps) * logits.abs().amax()
     for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d) and module.weight.flatten(1).shape == shape:
+        if isinstance(module, nn.Linear | nn.Conv2d) and (*module.weight.shape, 1, 1)[:4] == (*shape, 1, 1):
             weight = module.weight.detach().flatten(1).to(pooled)
             bias = torch.zeros_like(weight[:, 0]) if module.bias is None else module.bias.detach().to(pooled)
             if (F.linear(pooled, weight, bias) - logits).abs().amax() <= allowed:

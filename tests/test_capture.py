@@ -66,10 +66,36 @@ def test_a_1x1_convolution_before_pooling_is_a_linear_head(images):
     assert shared.head is not None
 
 
+def test_one_class_and_one_channel_have_a_head_too(images):
+    network = nn.Sequential(nn.Conv2d(1, 1, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 1))
+    shared = shared_pass(network, "0", images, EVERY[:, :1])
+    assert shared.head is not None
+    assert_close(shared.gradients, gradients_by_hand(network, "0", images, EVERY[:, :1]).float())
+
+
 def test_targets_may_follow_from_the_logits(mlp_model, images):
     shared = shared_pass(mlp_model.network, "blocks.1.relu", images, lambda logits: logits.argmax(1, keepdim=True))
     assert_close(shared.targets, mlp_model.network(images).argmax(1, keepdim=True))
     assert_close(shared.logits, mlp_model.network(images).detach())
+
+
+def leaves(node):
+    """The tensors from which a graph starts."""
+    found = [node.variable] if hasattr(node, "variable") else []
+    return found + [leaf for before, _ in node.next_functions if before for leaf in leaves(before)]
+
+
+@pytest.mark.parametrize("layer", ["blocks.0.relu", "blocks.1.relu"])
+def test_the_graph_starts_at_the_cut(mlp_model, images, layer):
+    leaf, logits = shared_pass(mlp_model.network, layer, images, EVERY).graph
+    assert {id(start) for start in leaves(logits.grad_fn)} == {id(leaf)}
+
+
+def test_all_classes_come_from_one_product(mlp_model, images, monkeypatch):
+    shared, calls, grad = shared_pass(mlp_model.network, "blocks.1.relu", images, EVERY), [], torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *given, **how: calls.append(1) or grad(*given, **how))
+    assert shared.gradients is shared.gradients
+    assert calls == [1]
 
 
 def test_cam_costs_no_gradient(mlp_model, images):
@@ -176,6 +202,14 @@ def test_logits_must_be_rows(images):
         logits_of(nn.LSTM(12, 5), images[:, 0])
 
 
+def test_data_parallel_is_told_what_to_give_instead(tiny_model, images):
+    parallel = nn.DataParallel(tiny_model.network)
+    with pytest.raises(NetworkError, match="inside a DataParallel; give the network inside it"):
+        shared_pass(parallel, "module.features", images, EVERY)
+    with torch.no_grad():
+        assert logits_of(parallel, images).shape == (4, 5)
+
+
 def test_network_may_write_into_its_input(images):
     network = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(1, 5, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     before = images.clone()
@@ -223,6 +257,7 @@ def test_layer_shapes_in_order_of_completion(tiny_model, mlp_model, images):
 def test_cam_layer_of_small_networks(tiny_model, mlp_model, images):
     assert find_cam_layer(tiny_model.network, images) == "features"
     assert find_cam_layer(mlp_model.network, images) == "blocks.1.relu"
+    assert find_cam_layer(Unusual(), images) == "conv"
     assert find_cam_layer(nn.Sequential(nn.Flatten(), nn.Linear(144, 5)), images) == ""
 
 

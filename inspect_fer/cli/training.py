@@ -73,7 +73,7 @@ def _train(plan: "Recipe", data: str, folder: Path, device: str, *, restart: boo
 
         for epoch in train(plan, faces, select, folder, device=device, restart=restart, step=step):
             finished, best = epoch.number + 1, epoch.classifier
-            bar.console.print(_line(epoch, plan.training.epochs))
+            bar.console.print(_line(epoch, plan.training.epochs), soft_wrap=True, highlight=False)
     return best
 
 

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,7 +101,8 @@ def _store(table: Table, cached: Path) -> None:
         save_file({"pixels": table.pixels, "labels": table.labels, "usage": table.usage}, aside)
         aside.replace(cached)
     except (OSError, SafetensorError):
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()
 
 
 def parse(path: Path) -> Table:

@@ -33,7 +33,6 @@ UNITS: dict[str, dict[int, float]] = {
 VISIBLE = 8
 """Grey levels of 255 by which the mean of 3 x 3 pixels must differ from the neutral face to be evidence."""
 
-SMALLEST = 24  # pixels
 CANVAS = 288
 """Faces are drawn at least this wide, and at least twice too large, then reduced: that smooths every edge."""
 
@@ -54,8 +53,8 @@ class _Options:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise DataError(f"The seed of synthetic faces is 0 or more, not {self.seed}.")
-        if self.size < SMALLEST:
-            raise DataError(f"Synthetic faces are at least {SMALLEST} pixels wide, not {self.size}.")
+        if self.size < 24:
+            raise DataError(f"Synthetic faces are at least 24 pixels wide, not {self.size}.")
         for name in ("wrong_labels", "duplicates", "watermark_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise DataError(f"{name} is a share of the faces from 0 to 1, not {getattr(self, name)}.")
@@ -124,7 +123,7 @@ def load_synthetic(
         },
         source={
             "spec": f"synthetic:{count}",
-            "split": "all" if split == "all" else splits[0],
+            "split": splits[0] if len(splits) == 1 else "all",
             "options": options.given(),
         },
     )
@@ -183,23 +182,23 @@ def _draw_split(plan: _Plan, options: _Options) -> tuple[torch.Tensor, torch.Ten
 def _draw_face(generator: np.random.Generator, emotion: str, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """One face with noise, and its evidence, both (H, W)."""
     traits, units = draw_traits(generator), _draw_units(emotion, generator)
-    light = _light(traits, size)
+    light, rest = _light(traits, size), [0.0] * len(units)
     shown = (_paint(strokes_of(traits, units), traits, size) * light).clip(max=255)
     noisy = shown + traits["noise"] * generator.standard_normal((size, size))
     pixels = noisy.round().clip(0, 255).astype(np.uint8)
     if not any(units):
         return pixels, np.zeros((size, size), np.bool_)
-    rest = (_paint(strokes_of(traits, [0.0] * len(units)), traits, size) * light).clip(max=255)
-    change = Image.fromarray(np.abs(shown - rest).astype(np.uint8))
+    neutral = (_paint(strokes_of(traits, rest), traits, size) * light).clip(max=255)
+    change = Image.fromarray(np.abs(shown - neutral).astype(np.uint8))
     return pixels, np.asarray(change.filter(ImageFilter.BoxBlur(round(size / 48)))) > VISIBLE
 
 
 def _draw_units(emotion: str, generator: np.random.Generator) -> list[float]:
-    """Draw how strongly each action unit is shown: 0.5 to 1 of the emotion's, each unit up to 15 % more or less.
+    """Draw how strongly each action unit is shown: 0.45 to 1 of the emotion's, each unit up to 15 % more or less.
 
     A quarter of the happy faces smile with closed lips.
     """
-    strength, closed = generator.uniform(0.5, 1), generator.random() < 0.25
+    strength, closed = generator.uniform(0.45, 1), generator.random() < 0.25
     spread, units = generator.uniform(0.85, 1.15, 32).tolist(), [0.0] * 32
     for unit, share in UNITS[emotion].items():
         units[unit] = strength * spread[unit] * share
@@ -219,18 +218,17 @@ def _light(traits: Traits, size: int) -> NDArray[np.float64]:
 def _paint(strokes: list[Stroke], traits: Traits, size: int) -> NDArray[np.uint8]:
     """Draw the strokes too large, reduce them and blur them: (H, W) grey levels, evenly lit."""
     factor = max(2, -(-CANVAS // size))
-    half = size * factor / 2
-    points = _posed(strokes, traits) * half
+    half = size * factor / 2  # pixels a face unit
+    flat = (_posed(strokes, traits) * half).ravel().tolist()
     picture = Image.new("L", (size * factor, size * factor), round(traits["background"]))
     draw, start = ImageDraw.Draw(picture), 0
     for stroke in strokes:
-        flat = points[start : start + len(stroke.points)].ravel().tolist()
-        start += len(stroke.points)
-        tone = min(255, round(stroke.tone))
+        stop, tone = start + 2 * len(stroke.points), min(255, round(stroke.tone))
         if stroke.width:
-            draw.line(flat, tone, max(1, round(stroke.width * half)))
+            draw.line(flat[start:stop], tone, max(1, round(stroke.width * half)))
         else:
-            draw.polygon(flat, tone)
+            draw.polygon(flat[start:stop], tone)
+        start = stop
     blur = ImageFilter.GaussianBlur(traits["blur"] * size / 48)
     return np.asarray(picture.reduce(factor).filter(blur))
 

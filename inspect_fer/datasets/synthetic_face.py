@@ -15,11 +15,11 @@ TRAITS: dict[str, tuple[float, float]] = {
     "eye_gap": (0.28, 0.32), "eye_width": (0.14, 0.17), "eye_open": (0.07, 0.095), "eye_slant": (-0.012, 0.012),
     "eye_y": (-0.19, -0.13), "iris": (20, 90), "gaze": (-0.03, 0.03), "brow_y": (-0.43, -0.36), "brow": (0.025, 0.045),
     "brow_arch": (0.02, 0.06), "brow_slant": (-0.03, 0.03), "nose": (0.1, 0.14), "nose_y": (0.18, 0.24),
-    "mouth_y": (0.47, 0.53), "mouth": (0.21, 0.27), "mouth_bend": (-0.025, 0.025), "lips": (0.03, 0.055),
+    "mouth_y": (0.47, 0.53), "mouth": (0.21, 0.27), "mouth_bend": (-0.028, 0.028), "lips": (0.03, 0.055),
     "style": (0, 6), "volume": (0.0, 0.06), "hairline": (-0.05, 0.05), "glasses": (0, 1), "beard": (0, 1),
     "roll": (-0.13, 0.13), "scale": (0.93, 1.05), "shift_x": (-0.05, 0.05), "shift_y": (-0.05, 0.02),
     "yaw": (-0.09, 0.09), "pitch": (-0.025, 0.025), "asymmetry": (-0.15, 0.15), "light_x": (-0.26, 0.26),
-    "light_y": (-0.25, 0.08), "gain": (0.85, 1.1), "blur": (0.2, 0.55), "noise": (1.5, 6),
+    "light_y": (-0.25, 0.08), "gain": (0.85, 1.1), "blur": (0.2, 0.55), "noise": (1.5, 6.5),
 }  # fmt: skip
 """What sets one person and picture apart from the next; each is drawn evenly from its range, in this order."""
 

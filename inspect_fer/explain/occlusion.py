@@ -13,7 +13,7 @@ from inspect_fer.capture import leave_no_trace, logits_of
 from inspect_fer.errors import ConfigError
 from inspect_fer.schema import Classifier, Footprint
 
-AT_ONCE = 256
+AT_ONCE = 128
 """How many occluded images go through the network at a time."""
 
 

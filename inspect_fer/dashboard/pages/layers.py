@@ -1,0 +1,80 @@
+"""What is inside the network: its layers, the kernels of its convolutions, and what a layer makes of one face."""
+
+import pandas as pd
+import streamlit as st
+from torch import Tensor
+
+from inspect_fer.capture import find_layer
+from inspect_fer.dashboard.answers import fitted, inside, shapes
+from inspect_fer.dashboard.charts import feature_chart
+from inspect_fer.dashboard.panel import show_face
+from inspect_fer.dashboard.pickers import choose_face, choose_network
+from inspect_fer.dashboard.shared import Network, boundary, current_run, plain
+from inspect_fer.internals import convolutions, filters
+from inspect_fer.render import activation_sheet, filter_sheet
+
+
+def layer_table(network: Network) -> pd.DataFrame:
+    """Every layer that runs: name, type, output shape, parameters with those of what lies inside."""
+    rows = []
+    for name, shape in shapes(network).items():
+        module = find_layer(network.model.network, name)
+        count = sum(weights.numel() for weights in module.parameters())
+        rows.append((name, type(module).__name__, " x ".join(map(str, shape[1:])), count))
+    return pd.DataFrame(rows, columns=["layer", "type", "output", "parameters"])
+
+
+def kernels(network: Network) -> None:
+    """The kernels of one convolution."""
+    name = st.selectbox("Convolution", convolutions(network.model.network), key=f"convolution {network.content}")
+    weights = filters(network.model.network, name)
+    most = max(weights.shape[0], weights.shape[1])
+    limit = st.slider("At most", 4, min(64, max(most, 5)), min(16, most), key=f"kernels {most}") if most > 4 else 4
+    words = " x ".join(map(str, weights.shape))
+    st.caption(f"{words} (filters, inputs, height, width); a row is a filter, a column an input channel.")
+    st.image(filter_sheet(weights, limit=limit), alt=f"Kernels of {name}, {words}")
+
+
+def activations(values: Tensor, layer: str) -> None:
+    """What one layer gives for the face."""
+    words = " x ".join(map(str, values.shape))
+    st.caption(f"{plain(layer)} gives {words} " + ("(channels, height, width)" if values.ndim == 3 else "features"))
+    if values.ndim == 3:
+        st.image(activation_sheet(values), alt=f"Activation maps of {layer}, {words}")
+    else:
+        st.altair_chart(feature_chart(values.tolist()), alt=f"Features of {layer}, {words}")
+
+
+def page() -> None:
+    """Draw the page."""
+    st.title("Layers", anchor=False)
+    st.caption("What the network is made of, and what its layers make of a face.")
+    run = current_run()
+    left, right = st.columns([3, 7], gap="large")
+    with left:
+        network = choose_network(run)
+        chosen = choose_face(run, network)
+    with right:
+        pictures, weights, table = st.tabs(["Activation maps", "Filter kernels", "Table of layers"])
+        with pictures, boundary():
+            names = list(shapes(network))
+            start = names.index(network.model.card.cam_layer) if network.model.card.cam_layer in names else 0
+            layer = st.selectbox("Layer", names, index=start, key=f"looked at {network.content}")
+            if chosen is None:
+                st.info("Upload a picture of one face to see what the layer makes of it.")
+            else:
+                activations(inside(network, fitted(chosen, network.model.card), layer), layer)
+        with weights, boundary():
+            kernels(network)
+        with table:
+            rows = layer_table(network)
+            total = sum(weight.numel() for weight in network.model.network.parameters())
+            st.caption(f"{total:,} parameters; a block counts what lies inside it.")
+            st.dataframe(rows, hide_index=True, height="content", alt="Layers with type, output shape and parameters")
+    with left:
+        if chosen is not None:
+            show_face(chosen)
+            st.caption(plain(chosen.ids[0]))
+
+
+page()

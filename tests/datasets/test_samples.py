@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from inspect_fer.datasets import DATASETS, labelled_as, samples, samples_for
+from inspect_fer.emotions import EMOTIONS
+from inspect_fer.errors import ConfigError, DataError, UnknownNameError
+from inspect_fer.schema import ModelCard, Samples
+
+
+def test_options_may_follow_the_name():
+    written = samples("synthetic:14?seed=3&watermark=happiness&watermark_share=1.0")
+    passed = samples("synthetic:14", seed=3, watermark="happiness", watermark_share=1.0)
+    assert torch.equal(written.pixels, passed.pixels)
+    assert written.truth["watermark"].sum() == 2
+    assert passed.source["options"] == {"seed": 3, "watermark": "happiness", "watermark_share": 1.0}
+
+
+def test_the_source_reads_the_same_samples_again():
+    first = samples("synthetic:7", "train", size=32, channels=3, seed=5)
+    again = samples(first.source["spec"], first.source["split"], **first.source["options"])
+    assert torch.equal(first.pixels, again.pixels)
+    assert first.pixels.shape == (7, 3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "kind", "says"),
+    [
+        ("fer2013", {}, DataError, "KIND:PATH"),
+        ("synthetic:", {}, DataError, "KIND:PATH"),
+        ("fer2014:x.csv", {}, UnknownNameError, "No dataset is called 'fer2014'. Did you mean 'fer2013'"),
+        ("synthetic:many", {}, DataError, "'many' is not a number"),
+        ("synthetic:7", {"sede": 1}, ConfigError, "No option of synthetic is called 'sede'. Did you mean 'seed'"),
+        ("synthetic:7?sede=1", {}, ConfigError, "Did you mean 'seed'"),
+        ("synthetic:7", {"channels": 2}, DataError, "cannot be turned into 2"),
+    ],
+)
+def test_bad_names_get_one_clear_line(spec, options, kind, says):
+    with pytest.raises(kind, match=says):
+        samples(spec, **options)
+
+
+@pytest.mark.parametrize("kind", DATASETS)
+def test_every_dataset_says_what_it_misses(kind, tmp_path):
+    with pytest.raises(DataError) as caught:
+        samples(f"{kind}:{tmp_path / 'nothing'}")
+    assert "\n" not in str(caught.value)
+
+
+def card(names):
+    return ModelCard("x", names, (1, 24, 24), (0.5,), (0.2,))
+
+
+def test_samples_for_a_network_have_its_size_and_class_order():
+    names = ("neutral", "happy", "sad", "angry", "disgusted", "fearful", "surprised", "contempt")
+    own, theirs = samples("synthetic:14"), samples_for(card(names), "synthetic:14")
+    assert theirs.pixels.shape == (14, 1, 24, 24)
+    order = {"anger": 3, "disgust": 4, "fear": 5, "happiness": 1, "sadness": 2, "surprise": 6, "neutral": 0}
+    assert theirs.labels.tolist() == [order[own.class_names[label]] for label in own.labels]
+
+
+def test_a_class_that_the_network_lacks_becomes_unknown_and_votes_move_along():
+    votes = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
+    faces = Samples(("a", "b"), torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([1, 0]), ("fear", "joy"), votes)
+    moved = labelled_as(faces, ("happiness", "anger", "sadness"))
+    assert moved.labels.tolist() == [0, -1]
+    assert moved.votes.tolist() == [[0.75, 0, 0], [0, 0, 0]]
+    with pytest.raises(DataError, match="no class in common"):
+        labelled_as(faces, ("cat", "dog"))
+
+
+def test_every_table_of_ids_has_distinct_names():
+    assert all(len(set(names)) == len(names) for names in EMOTIONS.values())

@@ -1,0 +1,101 @@
+"""The one function: what goes in, what comes out, and how often the network runs."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from inspect_fer.errors import ConfigError, DataError, NetworkError, UnknownNameError
+from inspect_fer.explain import GradCAM, Occlusion, describe, explain, make_method
+from inspect_fer.schema import Explanation, Footprint, Samples
+
+
+def test_one_method_gives_one_explanation(tiny_model, images):
+    found = explain(tiny_model, images, "grad-cam")
+    assert isinstance(found, Explanation)
+    assert found.ids == ("0", "1", "2", "3")
+    assert (found.layer, found.input_size, found.class_free) == ("features", (1, 12, 12), False)
+    assert found.method == {"name": "grad-cam"}
+    assert_close(explain(tiny_model, images, GradCAM()).maps, found.maps, rtol=0, atol=0)
+
+
+def test_several_give_a_dictionary(tiny_model, images):
+    found = explain(tiny_model, images, ["cam", Occlusion(window=4)])
+    assert list(found) == ["cam", "occlusion"]
+    assert found["occlusion"].method == {"name": "occlusion", "window": 4, "stride": 4, "fill": 0.0}
+    assert found["occlusion"].layer == ""
+    assert found["occlusion"].footprint == Footprint(((0, 4), (4, 8), (8, 12)), ((0, 4), (4, 8), (8, 12)))
+    assert list(explain(tiny_model, images, ("cam",))) == ["cam"]
+    mine = explain(tiny_model, images, {"small": Occlusion(window=4), "large": Occlusion(window=8), "cam": "cam"})
+    assert [each.maps.shape[-1] for each in mine.values()] == [3, 2, 6]
+    with pytest.raises(ConfigError, match="same name"):
+        explain(tiny_model, images, [Occlusion(window=4), Occlusion(window=8)])
+
+
+def test_all_shared_methods_and_classes_take_one_pass(tiny_model, images):
+    passes = []
+    tiny_model.network.register_forward_hook(lambda _m, inputs, _o: passes.append(len(inputs[0])))
+    explain(tiny_model, images, ["cam", "grad-cam"], targets="all", batch_size=3)
+    assert passes == [3, 1]
+
+
+def test_together_equals_alone(tiny_model, images):
+    together = explain(tiny_model, images, ["cam", "grad-cam", "occlusion"], targets="all")
+    for name, found in together.items():
+        assert_close(found.maps, explain(tiny_model, images, name, targets="all").maps, rtol=1e-4, atol=1e-5)
+
+
+def test_samples_and_pixels_are_normalised(tiny_model):
+    pixels = torch.arange(2 * 144, dtype=torch.uint8).view(2, 1, 12, 12)
+    faces = Samples(("a", "b"), pixels, torch.tensor([0, 1]), tiny_model.card.class_names)
+    found = explain(tiny_model, faces, "grad-cam", targets="label")
+    assert found.ids == ("a", "b")
+    assert_close(found.maps, explain(tiny_model, pixels, "grad-cam", targets=[0, 1]).maps)
+    assert_close(found.maps, explain(tiny_model, (pixels / 255 - 0.5) / 0.25, "grad-cam", targets=[0, 1]).maps)
+
+
+def test_another_layer_can_be_read(tiny_model, images):
+    found = explain(tiny_model, images, "grad-cam", layer="features.relu")
+    assert (found.layer, found.maps.shape) == ("features.relu", (4, 1, 12, 12))
+    with pytest.raises(UnknownNameError, match="Did you mean 'features'"):
+        explain(tiny_model, images, "grad-cam", layer="feature")
+
+
+def test_methods_that_read_a_layer_need_one(tiny_model, images):
+    blind = replace(tiny_model, card=replace(tiny_model.card, cam_layer=""))
+    with pytest.raises(NetworkError, match=r"grad-cam reads a layer.*layer="):
+        explain(blind, images, ["occlusion", "grad-cam"])
+    assert explain(blind, images, "occlusion").layer == ""
+
+
+def test_progress_is_told_in_images(tiny_model, images):
+    told = []
+    explain(tiny_model, images, ["cam", "grad-cam"], batch_size=3, tick=lambda *done: told.append(done))
+    assert told == [(3, 4), (4, 4)]
+
+
+def test_input_that_does_not_fit_is_an_error(tiny_model, images):
+    with pytest.raises(DataError, match="no image"):
+        explain(tiny_model, images[:0], "cam")
+    with pytest.raises(DataError, match="1 x 12 x 12"):
+        explain(tiny_model, images[..., 1:], "cam")
+    with pytest.raises(ConfigError, match="at least one image"):
+        explain(tiny_model, images, "cam", batch_size=0)
+
+
+def test_methods_are_made_by_name():
+    assert make_method("occlusion", window=3) == Occlusion(window=3)
+    with pytest.raises(UnknownNameError, match="Did you mean 'grad-cam'"):
+        make_method("gradcam")
+    with pytest.raises(ConfigError, match=r"No option of occlusion is called 'windows'\. Did you mean 'window'"):
+        make_method("occlusion", windows=3)
+    with pytest.raises(ConfigError, match="grad-cam has no options"):
+        make_method("grad-cam", window=3)
+
+
+def test_a_method_of_the_users_own_has_its_class_name():
+    class Mine(GradCAM):
+        """Someone's own."""
+
+    assert describe(Mine()) == {"name": "Mine"}
