@@ -83,6 +83,11 @@ def classifier(network, input_size, cam_layer, class_names=CLASSES):
     return Classifier(network, card)
 
 
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)

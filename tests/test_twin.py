@@ -173,7 +173,8 @@ def test_plain_network_where_no_twin_can_be_made(images):
     layers = nn.Conv2d(1, 5, 3), nn.BatchNorm2d(5), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     uncopied = Uncopied(*layers).eval()
     half = nn.Sequential(*layers).eval().bfloat16()  # folding rounds differently there
-    nn.init.uniform_(half[1].weight)
+    for values in (half[1].weight, half[1].bias, half[1].running_mean):
+        nn.init.uniform_(values)
     lazy = nn.Sequential(nn.LazyConv2d(5, 3), *layers[2:])
     for network in (uncopied, half, lazy):
         assert exact_twin(network, (), images) is network

@@ -170,22 +170,26 @@ def probability_rows(prediction: Prediction, row: int, label: int, most: int = 1
         (prediction.class_names[k], float(probabilities[k]), roles.get(k, "")) for k in sorted({*best, *roles} - {-1})
     ]
     rows = pd.DataFrame(lines, columns=["class", "probability", "role"])
-    percent = [f"{100 * value:.0f} %" for value in rows["probability"]]
-    rows["text"] = [f"{share} · {role}" if role else share for share, role in zip(percent, rows["role"], strict=True)]
+    rows["text"] = [f"{100 * value:.0f} %" for value in rows["probability"]]
     return rows
 
 
 def probability_chart(rows: pd.DataFrame) -> alt.LayerChart:
-    """Bars of the probabilities; colour and words tell what was given and what was predicted."""
+    """Bars of the probabilities; colour tells what was given and what was predicted."""
+    shown = [role for role in ROLES if role and role in set(rows["role"])]
     base = alt.Chart(rows).encode(
-        x=alt.X("probability:Q", scale=alt.Scale(domain=[0, 1.7]), axis=None),
+        x=alt.X("probability:Q", scale=alt.Scale(domain=[0, 1.3]), axis=None),
         y=alt.Y("class:N", sort=None, title=None, axis=NAMES),
         tooltip=["class:N", alt.Tooltip("probability:Q", format=".2%"), "role:N"],
     )
-    colour = alt.Color("role:N", scale=alt.Scale(domain=list(ROLES), range=list(ROLES.values())), legend=None)
+    colour = alt.Color(
+        "role:N",
+        scale=alt.Scale(domain=list(ROLES), range=list(ROLES.values())),
+        legend=alt.Legend(orient="top", title=None, values=shown, columns=1, symbolType="square", offset=4),
+    )
     bars = base.mark_bar(size=14, cornerRadiusEnd=3).encode(color=colour)
     words = base.mark_text(align="left", dx=6, color=MUTED, fontSize=12).encode(text="text:N")
-    return alt.LayerChart(layer=[bars, words], padding=TIGHT, height=10 + 26 * len(rows))
+    return alt.LayerChart(layer=[bars, words], padding=TIGHT, height=20 + 22 * len(shown) + 25 * len(rows))
 
 
 def feature_chart(values: Sequence[float]) -> alt.Chart:

@@ -29,9 +29,14 @@ def kernels(network: Network) -> None:
     name = st.selectbox("Convolution", convolutions(network.model.network), key=f"convolution {network.content}")
     weights = filters(network.model.network, name)
     most = max(weights.shape[0], weights.shape[1])
-    limit = st.slider("At most", 4, min(64, max(most, 5)), min(16, most), key=f"kernels {most}") if most > 4 else 4
+    limit = (
+        st.slider("Filters and inputs shown at most", 4, min(64, max(most, 5)), min(16, most), key=f"kernels {most}")
+        if most > 4
+        else 4
+    )
     words = " x ".join(map(str, weights.shape))
-    st.caption(f"{words} (filters, inputs, height, width); a row is a filter, a column an input channel.")
+    order = "; a row is a filter, a column an input channel" if weights.shape[1] > 1 else ""
+    st.caption(f"{words} (filters, inputs, height, width){order}")
     st.image(filter_sheet(weights, limit=limit), alt=f"Kernels of {name}, {words}")
 
 
@@ -70,7 +75,13 @@ def page() -> None:
             rows = layer_table(network)
             total = sum(weight.numel() for weight in network.model.network.parameters())
             st.caption(f"{total:,} parameters; a block counts what lies inside it.")
-            st.dataframe(rows, hide_index=True, height="content", alt="Layers with type, output shape and parameters")
+            st.dataframe(
+                rows,
+                hide_index=True,
+                height="content",
+                column_config={"parameters": st.column_config.NumberColumn(format="localized")},
+                alt="Layers with type, output shape and parameters",
+            )
     with left:
         if chosen is not None:
             show_face(chosen)

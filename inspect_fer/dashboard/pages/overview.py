@@ -30,7 +30,7 @@ def headline(scores: Mapping[str, Any]) -> None:
         "Among the best two": (share(scores["top2"]), "label is 1st or 2nd"),
         "Calibration error": (found, "ECE, 0 is best"),
     }
-    grid = st.grid(min_column_width=150)
+    grid = st.grid(len(shown), min_column_width=150)
     for name, (value, beside) in shown.items():
         grid.metric(name, value, beside, delta_color="off", delta_arrow="off", border=True)
     st.caption(f"Majority: what always answering {plain(str(base['class']))} would score.")

@@ -1,0 +1,50 @@
+import pytest
+import torch
+from torch import nn
+from torchvision.models import mobilenet_v2, resnet18, vgg11
+
+from inspect_fer.errors import NetworkError
+from inspect_fer.models.wrap import wrap
+
+THREE = {"class_names": ("a", "b", "c"), "input_size": (3, 64, 64), "mean": (0.5,) * 3, "std": (0.2,) * 3}
+
+
+@pytest.mark.parametrize(
+    ("make", "layer"), [(resnet18, "layer4"), (mobilenet_v2, "features"), (vgg11, "features.19")]
+)
+def test_the_layer_before_pooling_is_found_in_torchvisions_networks(make, layer):
+    model = wrap(make(num_classes=3), **THREE)
+    assert model.card.cam_layer == layer
+    assert model.card.architecture == make(num_classes=3).__class__.__name__
+
+
+def test_a_given_layer_is_kept_and_nothing_is_changed():
+    network = resnet18(num_classes=3).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert wrap(network, **THREE, cam_layer="layer2").card.cam_layer == "layer2"
+    assert all(module.training for module in network.modules())
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_network_without_maps_has_no_layer():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 64 * 64, 3))
+    assert wrap(network, **THREE).card.cam_layer == ""
+
+
+class Broken(nn.Module):
+    def forward(self, images):
+        raise ValueError("no idea")
+
+
+@pytest.mark.parametrize(
+    ("network", "says"),
+    [
+        (resnet18(num_classes=5), r"returns \(2, 5\) for 2 images; 3 class names"),
+        (Broken(), "Broken fails on images of .*: no idea"),
+        (nn.Conv2d(1, 3, 3), "Conv2d fails on images"),
+        (nn.LSTM(64, 3), "LSTM fails|LSTM returns"),
+    ],
+)
+def test_networks_that_do_not_classify_are_refused(network, says):
+    with pytest.raises(NetworkError, match=says):
+        wrap(network, **THREE)

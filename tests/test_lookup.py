@@ -1,0 +1,27 @@
+import pytest
+
+from inspect_fer.emotions import canonical, relabelling
+from inspect_fer.errors import FerError, UnknownNameError
+from inspect_fer.lookup import lookup
+
+
+def test_finds_or_names_the_nearest_and_every_choice():
+    table = {"cam": 1, "grad-cam": 2, "occlusion": 3}
+    assert lookup(table, "cam", "method") == 1
+    with pytest.raises(UnknownNameError) as caught:
+        lookup(table, "gradcam", "method")
+    assert str(caught.value) == (
+        "No method is called 'gradcam'. Did you mean 'grad-cam'? Choose from: cam, grad-cam, occlusion."
+    )
+    with pytest.raises(FerError, match="No method is called 'zzz'. Choose from"):
+        lookup(table, "zzz", "method")
+
+
+def test_emotions_have_one_canonical_spelling():
+    assert [canonical(name) for name in ("Happy", " fearful", "neutral", "bored")] == [
+        "happiness",
+        "fear",
+        "neutral",
+        "bored",
+    ]
+    assert relabelling(("happy", "bored", "Anger"), ("anger", "happiness")) == [1, -1, 0]
