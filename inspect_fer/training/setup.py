@@ -41,8 +41,9 @@ class State:
 
     def best_classifier(self, card: ModelCard) -> Classifier:
         """A copy of the best network so far, on the CPU, in eval mode."""
-        network = network_of(card)
-        network.load_state_dict(self.best)
+        with torch.device("meta"):  # no weights are drawn, so the caller's random state stays as it is
+            network = network_of(card)
+        network.load_state_dict({name: value.clone() for name, value in self.best.items()}, assign=True)
         return Classifier(network.eval(), card)
 
 

@@ -70,23 +70,29 @@ def address(place, tmp_path_factory):
         yield found
 
 
-@pytest.fixture
-def page(address):
-    """A tab that fails the test for words of an error on the console and for a request that leaves this machine."""
+@pytest.fixture(scope="module")
+def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        tab, complaints = browser.new_page(viewport={"width": 1400, "height": 1000}), []
-        tab.set_default_timeout(20_000)
-        tab.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
-        tab.on("pageerror", lambda problem: complaints.append(str(problem)))
-        own = (address, address.replace("http", "ws"), "data:", "blob:")
-        tab.on("request", lambda asked: None if asked.url.startswith(own) else complaints.append(asked.url))
-        tab.goto(address)
-        tab.wait_for_selector("h1:has-text('small')", timeout=60_000)  # the first page imports everything
-        yield tab
-        browser.close()
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(address, browser):
+    """A tab that fails the test for an error on the console and for a request that leaves this machine."""
+    tab, complaints = browser.new_page(viewport={"width": 1400, "height": 1000}), []
+    tab.set_default_timeout(20_000)
+    tab.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
+    tab.on("pageerror", lambda problem: complaints.append(str(problem)))
+    own = (address, address.replace("http", "ws"), "data:", "blob:")
+    tab.on("request", lambda asked: None if asked.url.startswith(own) else complaints.append(asked.url))
+    tab.goto(address)
+    tab.wait_for_selector("h1:has-text('small')", timeout=60_000)  # the first page imports everything
+    yield tab
+    tab.close()
     assert complaints == []
 
 
@@ -155,9 +161,9 @@ def test_an_empty_cell_can_be_clicked(page, place):
     page.get_by_text("No face of the run lies in this cell.").wait_for()
 
 
-@pytest.mark.parametrize("name", ["Explain", "Layers"])
-def test_the_other_pages_draw(page, name):
-    page.get_by_role("link", name=name).click()
-    page.wait_for_selector(f"h1:has-text('{name}')")
-    page.locator("[data-testid=stImage] img").first.wait_for()
-    assert page.locator("[data-testid=stAlert]").count() == 0
+def test_the_other_pages_draw(page):
+    for name in ("Explain", "Layers"):
+        page.get_by_role("link", name=name).click()
+        page.wait_for_selector(f"h1:has-text('{name}')")
+        page.locator("[data-testid=stImage] img").first.wait_for()
+        assert page.locator("[data-testid=stAlert]").count() == 0

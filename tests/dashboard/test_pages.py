@@ -53,7 +53,7 @@ def test_says_how_to_make_a_run_when_there_is_none(open_page, surroundings, tmp_
         assert app.selectbox(key="network ").options == ["other", "tiny"]
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", ["errors", "explain"])
 def test_a_damaged_run_is_one_sentence(open_page, copy, page):
     (copy / "reports" / "small" / "predictions.parquet").write_bytes(b"PAR1")
     app = open_page(page)
@@ -140,8 +140,10 @@ def test_a_deep_link_names_the_sample(open_page):
     assert "synthetic/test/7" in words(app)
 
 
-@pytest.mark.parametrize("method", ["grad-cam", "occlusion"])
-@pytest.mark.parametrize("target", ["predicted", "label", "all", "fear"])
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [("grad-cam", "predicted"), ("grad-cam", "all"), ("occlusion", "label"), ("occlusion", "fear")],
+)
 def test_explain_shows_maps(open_page, method, target):
     app = open_page("explain")
     app.selectbox(key="method").set_value(method).run()
@@ -234,8 +236,14 @@ def test_layers_shows_any_layer(open_page, layer):
     assert f"{layer} gives" in words(app)
 
 
+def test_layers_shows_kernels(open_page):
+    app = open_page("layers", tab="Filter kernels")
+    assert fine(app), words(app)
+    assert "2 x 1 x 3 x 3 (filters, inputs, height, width)" in words(app)
+
+
 def test_layers_lists_types_shapes_and_parameters(open_page):
-    table = open_page("layers").dataframe[0].value.set_index("layer")
+    table = open_page("layers", tab="Table of layers").dataframe[0].value.set_index("layer")
     assert table.loc["blocks.0.conv"].to_list() == ["Conv2d", "2 x 48 x 48", 20]
 
 

@@ -39,7 +39,9 @@ def test_reads_every_csv_layout(write_csv, faces, name, layout):
     assert load_fer2013(path.parent, "all").ids == found.ids
 
 
-@pytest.mark.parametrize(("split", "rows"), [("Training", "0123"), ("select", "45"), ("PrivateTest", "67"), ("test", "67")])
+@pytest.mark.parametrize(
+    ("split", "rows"), [("Training", "0123"), ("select", "45"), ("PrivateTest", "67"), ("test", "67")]
+)
 def test_splits_keep_the_row_number_of_the_complete_file(write_csv, faces, split, rows):
     found = load_fer2013(write_csv(), split)
     assert "".join(name.rsplit("/", 1)[1] for name in found.ids) == rows
@@ -168,7 +170,9 @@ def test_folders_that_say_nothing_are_told(tree, tmp_path):
 @pytest.mark.skipif(not REAL.is_file(), reason="the real FER2013 is not here; it is never part of the repository")
 def test_the_real_file_has_the_published_counts(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
-    counts = {split: list(load_fer2013(REAL, split).counts().values()) for split in ("Training", "PublicTest", "PrivateTest")}
+    counts = {
+        split: list(load_fer2013(REAL, split).counts().values()) for split in ("Training", "PublicTest", "PrivateTest")
+    }
     assert counts == {
         "Training": [3995, 436, 4097, 7215, 4830, 3171, 4965],
         "PublicTest": [467, 56, 496, 895, 653, 415, 607],

@@ -60,7 +60,9 @@ def test_samples_for_a_network_have_its_size_and_class_order():
 
 def test_a_class_that_the_network_lacks_becomes_unknown_and_votes_move_along():
     votes = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
-    faces = Samples(("a", "b"), torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([1, 0]), ("fear", "joy"), votes)
+    faces = Samples(
+        ("a", "b"), torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([1, 0]), ("fear", "joy"), votes
+    )
     moved = labelled_as(faces, ("happiness", "anger", "sadness"))
     assert moved.labels.tolist() == [0, -1]
     assert moved.votes.tolist() == [[0.75, 0, 0], [0, 0, 0]]

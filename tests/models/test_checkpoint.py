@@ -142,7 +142,10 @@ def test_the_users_home_comes_first(model, tmp_path, monkeypatch):
 
 
 def test_a_foreign_state_dict_needs_a_card(model, tmp_path):
-    torch.save({"state_dict": {f"module.{name}": value for name, value in model.network.state_dict().items()}}, tmp_path / "net.pth")
+    torch.save(
+        {"state_dict": {f"module.{name}": value for name, value in model.network.state_dict().items()}},
+        tmp_path / "net.pth",
+    )
     images = torch.randn(1, 1, 16, 16)
     assert torch.equal(load(tmp_path / "net.pth", card=CARD).network(images), model.network(images))
     with pytest.raises(CheckpointError, match="holds weights alone"):

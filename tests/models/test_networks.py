@@ -42,7 +42,10 @@ def test_the_layer_named_for_cam_is_the_one_that_would_be_found(name):
 def test_the_stem_of_resnet18_is_the_sources():
     network = build("resnet18")
     assert (network.conv1.kernel_size, network.conv1.stride, network.conv1.bias) == ((3, 3), (1, 1), None)
-    assert network.layer4(network.layer3(network.layer2(network.layer1(torch.zeros(1, 64, 24, 24))))).shape[2:] == (3, 3)
+    assert network.layer4(network.layer3(network.layer2(network.layer1(torch.zeros(1, 64, 24, 24))))).shape[2:] == (
+        3,
+        3,
+    )
 
 
 def test_width_narrows_the_baseline():

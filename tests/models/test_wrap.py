@@ -9,9 +9,7 @@ from inspect_fer.models.wrap import wrap
 THREE = {"class_names": ("a", "b", "c"), "input_size": (3, 64, 64), "mean": (0.5,) * 3, "std": (0.2,) * 3}
 
 
-@pytest.mark.parametrize(
-    ("make", "layer"), [(resnet18, "layer4"), (mobilenet_v2, "features"), (vgg11, "features.19")]
-)
+@pytest.mark.parametrize(("make", "layer"), [(resnet18, "layer4"), (mobilenet_v2, "features"), (vgg11, "features.19")])
 def test_the_layer_before_pooling_is_found_in_torchvisions_networks(make, layer):
     model = wrap(make(num_classes=3), **THREE)
     assert model.card.cam_layer == layer

@@ -1,5 +1,7 @@
 """What is inside the network: its layers, the kernels of its convolutions, and what a layer makes of one face."""
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 from torch import Tensor
@@ -12,6 +14,7 @@ from inspect_fer.dashboard.pickers import choose_face, choose_network
 from inspect_fer.dashboard.shared import Network, boundary, current_run, plain
 from inspect_fer.internals import convolutions, filters
 from inspect_fer.render import activation_sheet, filter_sheet
+from inspect_fer.schema import Samples
 
 
 def layer_table(network: Network) -> pd.DataFrame:
@@ -50,8 +53,32 @@ def activations(values: Tensor, layer: str) -> None:
         st.altair_chart(feature_chart(values.tolist()), alt=f"Features of {layer}, {words}")
 
 
+def looked_at(network: Network, chosen: Samples | None) -> None:
+    """A layer of the user's choice, and what it makes of the face."""
+    names, own = list(shapes(network)), network.model.card.cam_layer
+    start = names.index(own) if own in names else 0
+    layer = st.selectbox("Layer", names, index=start, key=f"looked at {network.content}")
+    if chosen is None:
+        st.info("Upload a picture of one face to see what the layer makes of it.")
+    else:
+        activations(inside(network, fitted(chosen, network.model.card), layer), layer)
+
+
+def listed(network: Network) -> None:
+    """The table of layers."""
+    total = sum(weight.numel() for weight in network.model.network.parameters())
+    st.caption(f"{total:,} parameters; a block counts what lies inside it.")
+    st.dataframe(
+        layer_table(network),
+        hide_index=True,
+        height="content",
+        column_config={"parameters": st.column_config.NumberColumn(format="localized")},
+        alt="Layers with type, output shape and parameters",
+    )
+
+
 def page() -> None:
-    """Draw the page."""
+    """Draw the page; of the tabs only the open one is computed."""
     st.title("Layers", anchor=False)
     st.caption("What the network is made of, and what its layers make of a face.")
     run = current_run()
@@ -59,33 +86,16 @@ def page() -> None:
     with left:
         network = choose_network(run)
         chosen = choose_face(run, network)
-    with right:
-        pictures, weights, table = st.tabs(["Activation maps", "Filter kernels", "Table of layers"])
-        with pictures, boundary():
-            names = list(shapes(network))
-            start = names.index(network.model.card.cam_layer) if network.model.card.cam_layer in names else 0
-            layer = st.selectbox("Layer", names, index=start, key=f"looked at {network.content}")
-            if chosen is None:
-                st.info("Upload a picture of one face to see what the layer makes of it.")
-            else:
-                activations(inside(network, fitted(chosen, network.model.card), layer), layer)
-        with weights, boundary():
-            kernels(network)
-        with table:
-            rows = layer_table(network)
-            total = sum(weight.numel() for weight in network.model.network.parameters())
-            st.caption(f"{total:,} parameters; a block counts what lies inside it.")
-            st.dataframe(
-                rows,
-                hide_index=True,
-                height="content",
-                column_config={"parameters": st.column_config.NumberColumn(format="localized")},
-                alt="Layers with type, output shape and parameters",
-            )
-    with left:
         if chosen is not None:
             show_face(chosen)
             st.caption(plain(chosen.ids[0]))
+    with right:
+        names = ("Activation maps", "Filter kernels", "Table of layers")
+        draw = (partial(looked_at, network, chosen), partial(kernels, network), partial(listed, network))
+        for tab, show in zip(st.tabs(names, on_change="rerun", key="tab"), draw, strict=True):
+            if tab.open:
+                with tab, boundary():
+                    show()
 
 
 page()

@@ -1,0 +1,161 @@
+import json
+
+import pandas as pd
+import pytest
+import torch
+
+from inspect_fer.datasets import samples_for
+from inspect_fer.errors import DataError, RunError
+from inspect_fer.explain import METHODS
+from inspect_fer.models import build
+from inspect_fer.runs import faces_of, make_run, open_run, run_folders, save_run
+from inspect_fer.runs.store import read_maps, write_maps
+from inspect_fer.schema import Classifier, Explanation, ModelCard
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    names = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+    card = ModelCard("baseline", names, (1, 32, 32), (0.5,), (0.25,), "blocks.3.relu", {"width": 2})
+    return Classifier(build("baseline", size=32, options={"width": 2}).eval(), card, "somewhere.safetensors")
+
+
+@pytest.fixture(scope="module")
+def faces(model):
+    return samples_for(model.card, "synthetic:14?wrong_labels=0.2", "select")
+
+
+@pytest.fixture
+def run(model, faces, tmp_path):
+    methods = {"grad-cam": METHODS["grad-cam"](), "wide": METHODS["occlusion"](window=16, stride=8)}
+    return make_run(tmp_path / "run", model, faces, methods, targets="all", limit=5, command="test")
+
+
+def test_a_run_comes_back_as_it_was(run, model, faces):
+    again = open_run(run.folder)
+    assert again.prediction.ids == faces.ids
+    assert torch.equal(again.prediction.labels, faces.labels)
+    assert again.manifest["command"] == "test"
+    assert again.manifest["model"]["origin"] == model.origin
+    assert ModelCard.from_dict(again.manifest["card"]) == model.card
+    assert again.metrics["n"] == 14
+    assert json.loads((run.folder / "run.json").read_text())["schema"] == 1
+
+
+def test_maps_come_back_within_half_precision_of_their_own_scale(run, model, faces):
+    from inspect_fer.explain import explain
+
+    fresh = explain(
+        model, faces[:5], {"grad-cam": "grad-cam", "wide": METHODS["occlusion"](window=16, stride=8)}, targets="all"
+    )
+    for name, stored in run.explanations.items():
+        scale = fresh[name].maps.abs().amax((2, 3), keepdim=True)
+        assert ((stored.maps - fresh[name].maps).abs() <= scale * 2**-11 + 1e-12).all()
+        assert stored.ids == faces.ids[:5]
+        assert torch.equal(stored.targets, fresh[name].targets)
+        assert (stored.footprint, stored.layer, dict(stored.method)) == (
+            fresh[name].footprint,
+            fresh[name].layer,
+            dict(fresh[name].method),
+        )
+
+
+def test_tiny_and_broken_maps_survive(tmp_path):
+    maps = torch.zeros(1, 3, 2, 2)
+    maps[0, 0] = torch.tensor([[1e-12, -3e-12], [0, 2e-12]])
+    maps[0, 1, 0, 0] = torch.nan
+    explanation = Explanation(("a",), maps, torch.zeros(1, 3, dtype=torch.int64), {"name": "x"}, "", (1, 4, 4))
+    again = read_maps(tmp_path / "maps", write_maps(tmp_path / "maps", explanation))
+    assert torch.allclose(again.maps[0, 0], maps[0, 0], rtol=1e-3, atol=0)
+    assert torch.equal(again.maps[0, 1].isnan(), maps[0, 1].isnan())
+    assert torch.equal(again.health, explanation.health)
+
+
+def test_predictions_open_with_pandas(run):
+    table = pd.read_parquet(run.folder / "predictions.parquet")
+    assert list(table.columns[:4]) == ["id", "label", "predicted", "confidence"]
+    assert len(table) == 14
+
+
+def test_faces_are_read_again_from_their_dataset(run, faces):
+    again = faces_of(run)
+    assert torch.equal(again.pixels, faces.pixels)
+    assert again.ids == faces.ids
+    assert torch.equal(again.truth["label"], faces.truth["label"])
+
+
+def test_faces_of_no_dataset_are_kept_in_the_run(model, faces, tmp_path):
+    from dataclasses import replace
+
+    loose = replace(faces, source={})
+    again = faces_of(make_run(tmp_path / "loose", model, loose, []))
+    assert torch.equal(again.pixels, faces.pixels)
+    assert torch.equal(again.labels, faces.labels)
+    assert torch.equal(again.truth["label"], faces.truth["label"])
+
+
+def test_a_folder_that_is_taken_is_refused_and_only_a_run_is_overwritten(run, model, faces):
+    before = (run.folder / "run.json").read_bytes()
+    with pytest.raises(RunError, match="is there already.*--force"):
+        save_run(run.folder, model, faces, run.prediction)
+    assert (run.folder / "run.json").read_bytes() == before
+    assert save_run(run.folder, model, faces, run.prediction, overwrite=True).explanations == {}
+    precious = run.folder.parent / "thesis"
+    precious.mkdir()
+    (precious / "chapter1.tex").write_text("...")
+    with pytest.raises(RunError, match="is there already"):
+        save_run(precious, model, faces, run.prediction, overwrite=True)
+    assert (precious / "chapter1.tex").read_text() == "..."
+
+
+def test_a_full_disk_leaves_what_was_there(run, model, faces, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pandas.DataFrame.to_parquet", full)
+    with pytest.raises(RunError, match="No space left on device.*untouched"):
+        save_run(run.folder, model, faces, run.prediction, overwrite=True)
+    assert len(open_run(run.folder).explanations) == 2
+    assert [path.name for path in run.folder.parent.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (lambda folder: next(folder.rglob("shard-00000.npy")).write_bytes(b"x"), "is damaged .checksum differs"),
+        (lambda folder: next(folder.rglob("shard-00000.json")).unlink(), "cannot be read"),
+        (lambda folder: (folder / "predictions.parquet").write_bytes(b"x"), "is damaged"),
+        (lambda folder: (folder / "run.json").write_text("{"), "is damaged"),
+        (lambda folder: (folder / "metrics.json").unlink(), "is damaged"),
+        (lambda folder: (folder / "run.json").unlink(), "holds no run"),
+    ],
+)
+def test_damage_is_found_and_named(run, damage, says):
+    damage(run.folder)
+    with pytest.raises(RunError, match=says) as caught:
+        open_run(run.folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_of_a_later_version_says_which(run):
+    manifest = json.loads((run.folder / "run.json").read_text())
+    manifest |= {"schema": 99, "versions": {"inspect-fer": "7.0"}}
+    (run.folder / "run.json").write_text(json.dumps(manifest))
+    with pytest.raises(RunError, match="written by inspect-fer 7.0; this version reads schema 1"):
+        open_run(run.folder)
+
+
+def test_a_dataset_that_has_gone_is_told(run):
+    manifest = json.loads((run.folder / "run.json").read_text())
+    manifest["dataset"]["spec"] = "folder:/nowhere/at/all"
+    manifest["dataset"]["options"] = {}
+    (run.folder / "run.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="/nowhere/at/all is not a folder"):
+        faces_of(open_run(run.folder))
+
+
+def test_runs_are_listed_newest_first(run, model, faces):
+    make_run(run.folder.parent / "later", model, faces, [])
+    (run.folder.parent / "other").mkdir()
+    assert [folder.name for folder in run_folders(run.folder.parent)] == ["later", "run"]

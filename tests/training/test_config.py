@@ -1,0 +1,54 @@
+import pytest
+
+from inspect_fer.errors import ConfigError
+from inspect_fer.training import Recipe, read_recipe, recipe_from, recipe_paths
+
+SMALL = {"network": {"architecture": "baseline"}}
+
+
+@pytest.mark.parametrize("name", recipe_paths())
+def test_every_shipped_recipe_reads_and_survives_plain_values(name):
+    recipe = read_recipe(name)
+    assert recipe_from(recipe.as_dict()) == recipe
+    assert recipe.note
+
+
+def test_defaults_are_written_once():
+    assert recipe_from(SMALL) == Recipe(network=recipe_from(SMALL).network)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"trainig": {}}, "No part of a recipe is called 'trainig'. Did you mean 'training'"),
+        (
+            {"training": {"learning_rat": 1}},
+            "No key of \\[training\\] is called 'learning_rat'. Did you mean 'learning_rate'",
+        ),
+        ({"training": {"epochs": "ten"}}, "training.epochs must be int, not 'ten'"),
+        ({"training": {"epochs": True}}, "training.epochs must be int, not True"),
+        ({"training": {"epochs": 0}}, "epochs must be at least 1, not 0"),
+        ({"training": {"learning_rate": -1}}, "learning_rate must be above 0"),
+        ({"training": {"optimizer": "adamm"}}, "Did you mean 'adam'"),
+        ({"training": 3}, "\\[training\\] must be a table"),
+        ({"augment": {"flip": "often"}}, "augment.flip must be float"),
+        ({"network": {"size": 48}}, "\\[network\\] is incomplete"),
+    ],
+)
+def test_a_bad_recipe_names_what_is_wrong(change, says):
+    with pytest.raises(ConfigError, match=says):
+        recipe_from(SMALL | change)
+
+
+def test_a_recipe_without_network_and_files_that_are_none(tmp_path):
+    with pytest.raises(ConfigError, match="needs a part \\[network\\]"):
+        recipe_from({})
+    with pytest.raises(ConfigError, match="There is no readable recipe .*Recipes by name: .*baseline"):
+        read_recipe(tmp_path / "none.toml")
+    (tmp_path / "bad.toml").write_text("[network\n")
+    with pytest.raises(ConfigError, match="is not TOML"):
+        read_recipe(tmp_path / "bad.toml")
+
+
+def test_whole_numbers_serve_as_numbers():
+    assert recipe_from(SMALL | {"training": {"learning_rate": 1}}).training.learning_rate == 1
