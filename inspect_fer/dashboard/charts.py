@@ -5,6 +5,7 @@ from typing import Any
 
 import altair as alt
 import pandas as pd
+import streamlit as st
 from matplotlib.colors import to_hex
 
 from inspect_fer.render import shares
@@ -13,12 +14,18 @@ from inspect_fer.schema import Prediction
 
 CELL = "cell"
 """Name of the confusion matrix's selection."""
+PALE = "#9aa1ad"
 STEPS = [step / 8 for step in range(9)]
 SHADES = [to_hex(AMOUNT(step)) for step in STEPS]
 GAPS = alt.Scale(paddingInner=0.06, paddingOuter=0.03)
 TIGHT = {"left": 0, "top": 4, "right": 4, "bottom": 0}
 ROLES = {"predicted, given": FIRST, "predicted": SECOND, "given": FIRST, "": "#b9c0c9"}
 NAMES = alt.Axis(domain=False, ticks=False, labelLimit=140, labelPadding=8, minExtent=76)
+
+
+def quiet() -> str:
+    """The colour of words that stand back, on light and on dark pages."""
+    return PALE if st.context.theme.type == "dark" else MUTED
 
 
 def share(value: float | None) -> str:
@@ -188,7 +195,7 @@ def probability_chart(rows: pd.DataFrame) -> alt.LayerChart:
         legend=alt.Legend(orient="top", title=None, values=shown, columns=1, symbolType="square", offset=4),
     )
     bars = base.mark_bar(size=14, cornerRadiusEnd=3).encode(color=colour)
-    words = base.mark_text(align="left", dx=6, color=MUTED, fontSize=12).encode(text="text:N")
+    words = base.mark_text(align="left", dx=6, color=quiet(), fontSize=12).encode(text="text:N")
     return alt.LayerChart(layer=[bars, words], padding=TIGHT, height=20 + 22 * len(shown) + 25 * len(rows))
 
 
@@ -210,6 +217,6 @@ def count_chart(counts: Mapping[str, int]) -> alt.LayerChart:
     base = alt.Chart(rows).encode(
         x=alt.X("faces:Q", axis=None), y=alt.Y("class:N", sort=None, title=None, axis=NAMES), tooltip=["class", "faces"]
     )
-    words = base.mark_text(align="left", dx=5, color=MUTED).encode(text="faces:Q")
+    words = base.mark_text(align="left", dx=5, color=quiet()).encode(text="faces:Q")
     bars = base.mark_bar(size=14, color=LINE if not any(counts.values()) else to_hex(AMOUNT(0.45)), cornerRadiusEnd=3)
     return alt.LayerChart(layer=[bars, words], padding=TIGHT, height=26 * max(1, len(rows)) + 10)

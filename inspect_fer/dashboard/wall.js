@@ -79,8 +79,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
 
   let faces = null;
   let maps = null;
-  const paint = (peek) => {
+  let peek = false;
+  const paint = () => {
     if (faces) wall.querySelectorAll("canvas").forEach((canvas, index) => draw(canvas, index, data, faces, maps, peek));
+  };
+  const hide = (wanted) => {
+    peek = wanted;
+    paint();
   };
   const go = (index, scroll) => {
     active = Math.max(0, Math.min(count - 1, index));
@@ -108,17 +113,17 @@ export default function ({ data, parentElement, setTriggerValue }) {
     event.stopPropagation();
     if (next !== undefined) go(next, true);
     else if (event.key === "Enter") open(active);
-    else if (!event.repeat) paint(true);
+    else if (!event.repeat) hide(true);
   });
-  on("keyup", (event) => { if (event.key === " ") paint(false); });
-  on("blur", () => paint(false));
+  on("keyup", (event) => { if (event.key === " ") hide(false); });
+  on("blur", () => hide(false));
 
   go(active, false);
   let gone = false;
   Promise.all([picture(data.faces), picture(data.maps)]).then((sheets) => {
     if (gone) return;
     [faces, maps] = sheets;
-    paint(false);
+    paint();
   });
   return () => { gone = true; listening.abort(); };
 }

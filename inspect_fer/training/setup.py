@@ -1,7 +1,7 @@
 """What a training starts from: the card, the network with its optimiser and schedule, the arithmetic."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,11 +40,11 @@ class State:
         self.best, self.history = stored["best"], stored["history"]
 
     def best_classifier(self, card: ModelCard) -> Classifier:
-        """A copy of the best network so far, on the CPU, in eval mode."""
+        """A copy of the best network so far, on the CPU, in eval mode, with the history in its card."""
         with torch.device("meta"):  # no weights are drawn, so the caller's random state stays as it is
             network = network_of(card)
         network.load_state_dict({name: value.clone() for name, value in self.best.items()}, assign=True)
-        return Classifier(network.eval(), card)
+        return Classifier(network.eval(), replace(card, history=tuple(self.history)))
 
 
 def card_of(recipe: Recipe, faces: Samples, pixels: Tensor) -> ModelCard:

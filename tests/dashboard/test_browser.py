@@ -103,38 +103,48 @@ def open_errors(page):
 
 
 def test_from_a_cell_to_a_face_and_its_maps(page, place):
+    from playwright.sync_api import expect
+
     run = open_run(place / "reports" / "small")
     names, matrix = run.prediction.class_names, run.metrics["confusion"]
     wrong = [(t, p) for t in range(7) for p in range(7) if t != p and matrix[t][p] > 1]
     true, predicted = max(wrong, key=lambda cell: matrix[cell[0]][cell[1]])
     open_errors(page)
-    assert page.locator(".face").count() == int(run.prediction.wrong.sum())
+    expect(page.locator(".face")).to_have_count(int(run.prediction.wrong.sum()))
     page.locator("path[aria-roledescription='rect mark']").nth(true * 7 + predicted).click(force=True)
     page.get_by_text(f"given as {names[true]}, predicted as {names[predicted]}").wait_for()
     faces = page.locator(".face")
-    assert faces.count() == matrix[true][predicted]
+    expect(faces).to_have_count(matrix[true][predicted])
 
     faces.nth(1).click()
     page.wait_for_selector(".face:nth-child(2)[aria-selected=true]")
-    assert colours(page, 1) > 20, "the map colours the grey face"
+    wait_until(lambda: colours(page, 1) > 20, "the map colours the grey face")
     detail = page.locator(".st-key-detail")
     name = faces.nth(1).get_attribute("aria-label").partition(":")[0]
     detail.get_by_text(name, exact=True).wait_for()
-    assert detail.get_by_alt_text("grad-cam map for").count() == 2
+    expect(detail.get_by_alt_text("grad-cam map for")).to_have_count(2)
 
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Enter")
     page.wait_for_selector(".face:nth-child(1)[aria-selected=true]")
+    wait_until(lambda: colours(page, 0) > 20, "the next face has its map")
     page.keyboard.down(" ")
-    assert colours(page, 0) < 20, "space shows the face without its map"
+    wait_until(lambda: colours(page, 0) < 20, "space shows the face without its map")
     page.keyboard.up(" ")
-    assert colours(page, 0) > 20
+    wait_until(lambda: colours(page, 0) > 20, "and the map comes back")
 
     page.get_by_text("Show all mistakes").click()
     page.get_by_text("All mistakes").first.wait_for()
     page.get_by_role("button", name="Explain this face").click()
     page.wait_for_selector("h1:has-text('Explain')")
     page.get_by_alt_text("grad-cam map for").first.wait_for()
+
+
+def wait_until(true, what, seconds=10):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
 
 
 def colours(page, index):

@@ -3,11 +3,16 @@
 import io
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
+import torch
 from PIL import Image
 
-from inspect_fer.runs import open_run
+from inspect_fer.datasets.synthetic import load_synthetic
+from inspect_fer.models.checkpoint import load
+from inspect_fer.predict import predict
+from inspect_fer.runs import faces_of, open_run, save_run
 
 PAGES = ("overview", "errors", "explain", "layers")
 
@@ -69,6 +74,7 @@ def test_overview_shows_scores_beside_the_baseline(open_page, place):
     assert accuracy.value == f"{100 * scores['accuracy']:.1f} %"
     assert accuracy.delta == f"majority {100 * scores['baseline']['accuracy']:.1f} %"
     assert "Training" in [element.value for element in app.subheader]
+    assert "2,811" in app.table[0].value.to_string(), "parameters"
     assert "small\\* network" in app.table[0].value.to_string(), "a note is words, no Markdown"
 
 
@@ -114,11 +120,25 @@ def test_an_empty_cell_says_so_and_can_be_left(open_page, place):
     assert "All mistakes" in words(app)
 
 
+def test_a_run_without_labels_or_maps(open_page, copy):
+    model = load(copy / "home" / "checkpoints" / "tiny.safetensors")
+    faces = replace(load_synthetic(5), labels=torch.full((5,), -1), source={}, truth={})
+    save_run(copy / "reports" / "bare", model, faces, predict(model, faces))
+    app = open_page("overview", run="bare")
+    assert fine(app)
+    assert "no labels" in app.info[0].value
+    app = open_page("errors", run="bare")
+    assert fine(app)
+    assert "All 5 faces, none of them labelled" in words(app)
+    assert open_page("explain", run="bare").selectbox(key="class False").options[:2] == [
+        "predicted class",
+        "each class",
+    ]
+
+
 def test_a_planted_wrong_label_is_told(open_page, place):
     run = open_run(place / "reports" / "small")
     app = open_page("errors")
-    from inspect_fer.runs import faces_of
-
     faces = faces_of(run)
     row = int(((faces.truth["label"] != faces.labels) & run.prediction.wrong).nonzero()[0])
     app.session_state["face"] = run.prediction.ids[row]

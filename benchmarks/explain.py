@@ -1,0 +1,149 @@
+"""All-class Grad-CAM and occlusion against the peers, interleaved in one run: medians, ratios, agreement of the maps.
+
+    python benchmarks/explain.py [--batch 128] [--repeats 5]
+
+Same network, same batch, same threads for everybody. A ratio above 1 says how many times longer the other takes.
+"""
+
+import argparse
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from statistics import median
+
+import numpy as np
+import torch
+from captum.attr import LayerGradCam, Occlusion
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import Tensor
+from torchcam.methods import GradCAM as TorchCam
+
+from inspect_fer.explain import METHODS, explain
+from inspect_fer.models import ARCHITECTURES, build
+from inspect_fer.schema import Classifier, ModelCard
+
+CLASSES = 7
+Work = Callable[[], Tensor | None]
+
+
+def model_of(name: str) -> Classifier:
+    """A network with random weights and, as after training, batch norm statistics that are not the identity."""
+    torch.manual_seed(0)
+    network = build(name).train()
+    with torch.no_grad():
+        network(torch.randn(32, 1, 48, 48))
+    names = tuple(f"class {index}" for index in range(CLASSES))
+    card = ModelCard(name, names, (1, 48, 48), (0.5,), (0.25,), ARCHITECTURES[name].cam_layer)
+    return Classifier(network.eval(), card)
+
+
+def plain_forward(model: Classifier, images: Tensor) -> Work:
+    def work() -> None:
+        with torch.inference_mode():
+            model.network(images)
+
+    return work
+
+
+def ours(model: Classifier, images: Tensor, method: str) -> Work:
+    return lambda: explain(model, images, METHODS[method](), targets="all", batch_size=len(images)).maps
+
+
+def by_grad_cam(model: Classifier, images: Tensor) -> Work:
+    """pytorch-grad-cam, one call a class; its maps are clipped, resized and scaled, so agreement is by rank."""
+
+    def work() -> Tensor:
+        layer = model.network.get_submodule(model.card.cam_layer)
+        with GradCAM(model.network, [layer]) as cam:
+            maps = [cam(images, [ClassifierOutputTarget(k)] * len(images)) for k in range(CLASSES)]
+        return torch.from_numpy(np.stack(maps, 1))
+
+    return work
+
+
+def by_captum(model: Classifier, images: Tensor) -> Work:
+    cam = LayerGradCam(model.network, model.network.get_submodule(model.card.cam_layer))
+    return lambda: torch.cat([cam.attribute(images, target=k) for k in range(CLASSES)], 1).detach()
+
+
+def by_torchcam(model: Classifier, images: Tensor) -> Work:
+    """torchcam at its best: one forward, the graph retained, a class a call."""
+
+    def work() -> Tensor:
+        with TorchCam(model.network, model.card.cam_layer) as cam:
+            scores = model.network(images)
+            maps = [cam([k] * len(images), scores, normalized=False, retain_graph=True)[0] for k in range(CLASSES)]
+        return torch.stack(maps, 1).detach()
+
+    return work
+
+
+def occlusion_by_captum(model: Classifier, images: Tensor) -> Work:
+    occlusion, window = Occlusion(model.network), (1, 8, 8)
+    options = {"strides": (1, 4, 4), "perturbations_per_eval": 16}
+
+    def work() -> Tensor:
+        with torch.inference_mode():
+            maps = [occlusion.attribute(images, window, target=k, **options) for k in range(CLASSES)]
+        return torch.cat(maps, 1)
+
+    return work
+
+
+def medians(works: dict[str, Work], repeats: int) -> tuple[dict[str, float], dict[str, Tensor | None]]:
+    """Run all in turn, again and again; median seconds and last result of each. The first round warms up."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    results: dict[str, Tensor | None] = {}
+    for _ in range(repeats + 1):
+        for name, work in works.items():
+            started = time.perf_counter()
+            results[name] = work()
+            times[name].append(time.perf_counter() - started)
+    return {name: median(spent[1:]) for name, spent in times.items()}, results
+
+
+def agreement(first: Tensor, second: Tensor | None) -> str:
+    """Largest difference relative to the largest value, where the two have the same form."""
+    if second is None:
+        return ""
+    if second.shape != first.shape:
+        return f"{tuple(second.shape[2:])} maps"
+    return f"{float((first - second).abs().max() / first.abs().max()):.0e}"
+
+
+def table(title: str, works: dict[str, Work], repeats: int) -> None:
+    seconds, results = medians(works, repeats)
+    reference = results["ours"]
+    print(f"\n{title}\n| | seconds | x ours | difference |\n|---|---|---|---|")
+    for name, spent in seconds.items():
+        told = agreement(reference, results[name]) if reference is not None and name != "ours" else ""
+        print(f"| {name} | {spent:.3f} | {spent / seconds['ours']:.2f} | {told} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--occluded", type=int, default=8, help="images for occlusion")
+    parser.add_argument("--repeats", type=int, default=5)
+    given = parser.parse_args()
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "captum", "grad-cam", "torchcam"))
+    print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, float32; {libraries}")
+    for name in ARCHITECTURES:
+        model, images = model_of(name), torch.randn(given.batch, 1, 48, 48)
+        cams = {
+            "ours": ours(model, images, "grad-cam"),
+            "plain forward": plain_forward(model, images),
+            "torchcam, one forward": by_torchcam(model, images),
+            "captum, per class": by_captum(model, images),
+            "pytorch-grad-cam, per class": by_grad_cam(model, images),
+        }
+        table(f"{name}: Grad-CAM, {CLASSES} classes, batch {given.batch}", cams, given.repeats)
+        few = images[: given.occluded]
+        covers = {"ours": ours(model, few, "occlusion"), "captum, per class": occlusion_by_captum(model, few)}
+        table(f"{name}: occlusion 8/4, {CLASSES} classes, batch {given.occluded}", covers, max(1, given.repeats // 2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Every code block of the documents runs, in order, in one folder and one namespace a document."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from inspect_fer.cli import main
+from inspect_fer.models.checkpoint import checkpoint_paths
+from inspect_fer.schema import ModelCard
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ("README.md", "docs/adding.md", "docs/architecture.md", "CONTRIBUTING.md", "checkpoints/README.md")
+SHIPPED = {"demo", "demo_watermark", "baseline"}
+
+
+def blocks(document, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/adding.md"])
+def test_python_blocks_run(document, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "document"}
+    for block in blocks(document, "python"):
+        exec(compile(block, document, "exec"), namespace)  # noqa: S102 (our own documents)
+
+
+def commands(document):
+    joined = "".join(blocks(document, "sh")).replace("\\\n", " ")
+    return [shlex.split(line) for line in joined.splitlines() if line.startswith("inspect-fer ")]
+
+
+def test_commands_on_synthetic_faces_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ran = 0
+    for command in commands("README.md"):
+        if "fer2013" not in " ".join(command) and "reports/mine" not in command:
+            monkeypatch.setattr("sys.argv", command)
+            with pytest.raises(SystemExit) as left:
+                main()
+            assert left.value.code == 0, (command, capsys.readouterr())
+            ran += 1
+    assert ran == 3
+    assert (tmp_path / "reports" / "first" / "index.html").is_file()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_in_the_documents_parses(document, monkeypatch, capsys):
+    """Commands on real data are asked for their help with the same options: an unknown option would fail."""
+    for command in commands(document):
+        monkeypatch.setattr("sys.argv", [*command, "--help"])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == 0
+        printed = capsys.readouterr().out
+        assert all(word.split("=")[0] in printed for word in command if word.startswith("--"))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_between_documents_lead_somewhere(document):
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / document).read_text()):
+        assert ((ROOT / document).parent / target).exists(), target
+
+
+def test_the_example_card_is_a_card():
+    (text,) = blocks("docs/adding.md", "json")
+    assert ModelCard.from_dict(json.loads(text)).input_size == (1, 48, 48)
+
+
+def test_the_published_checkpoints_are_there_and_small():
+    paths = checkpoint_paths()
+    assert set(paths) >= SHIPPED
+    assert paths["baseline"].stat().st_size < 6_000_000
+    assert max(paths[name].stat().st_size for name in ("demo", "demo_watermark")) < 1_500_000
+
+
+def test_no_document_names_a_path_of_a_machine():
+    for document in DOCUMENTS:
+        assert not re.search(r"(^|[\s`(])/(work|root|home)/", (ROOT / document).read_text())
