@@ -57,6 +57,9 @@ def serve(run: Path | None, port: int) -> None:
         "server.maxUploadSize": "50",
         "browser.gatherUsageStats": "false",
         "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+        "theme.light.primaryColor": "#2a6496",
+        "theme.dark.primaryColor": "#7fb2dd",
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     typer.echo(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")

@@ -12,7 +12,7 @@ from inspect_fer.schema import Samples
 def labelled_as(samples: Samples, class_names: tuple[str, ...]) -> Samples:
     """Number the labels by `class_names`, matched by canonical emotion name; a class missing there becomes -1.
 
-    Votes move along. Raises DataError when no class is common to both.
+    Votes and planted truth move along. Raises DataError when no class is common to both.
     """
     if class_names == samples.class_names:
         return samples
@@ -27,4 +27,7 @@ def labelled_as(samples: Samples, class_names: tuple[str, ...]) -> Samples:
         known = table[:-1] >= 0
         votes = torch.zeros(len(samples), len(class_names))
         votes[:, table[:-1][known]] = samples.votes[:, known]
-    return replace(samples, labels=table[samples.labels], class_names=class_names, votes=votes)
+    truth = dict(samples.truth)
+    if "label" in truth:
+        truth["label"] = table[truth["label"]]
+    return replace(samples, labels=table[samples.labels], class_names=class_names, votes=votes, truth=truth)

@@ -56,6 +56,7 @@ def test_samples_for_a_network_have_its_size_and_class_order():
     assert theirs.pixels.shape == (14, 1, 24, 24)
     order = {"anger": 3, "disgust": 4, "fear": 5, "happiness": 1, "sadness": 2, "surprise": 6, "neutral": 0}
     assert theirs.labels.tolist() == [order[own.class_names[label]] for label in own.labels]
+    assert torch.equal(theirs.truth["label"], theirs.labels)
 
 
 def test_a_class_that_the_network_lacks_becomes_unknown_and_votes_move_along():
