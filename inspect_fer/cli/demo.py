@@ -74,8 +74,11 @@ def _tell(name: str, run: "Run", faces: "Samples") -> None:
     found, planted = found_wrong_labels(run.prediction, faces)
     typer.echo(f"  planted wrong labels among the {planted} most certain mistakes: {found}")
     for method, explanation in run.explanations.items():
-        share, area = corner_share(explanation, faces)
-        typer.echo(f"  {method}: {share:.0%} of the evidence for {MARKED} lies in the corner ({area:.0%} of the area)")
+        hits, chance = corner_hits(explanation, faces)
+        typer.echo(
+            f"  {method}: on {hits:.0%} of the marked faces the strongest evidence for {MARKED} lies in the marked "
+            f"corner ({chance:.0%} by chance)"
+        )
 
 
 def found_wrong_labels(prediction: "Prediction", faces: "Samples") -> tuple[int, int]:
@@ -85,13 +88,18 @@ def found_wrong_labels(prediction: "Prediction", faces: "Samples") -> tuple[int,
     return int(planted[prediction.loss.nan_to_num(0).topk(count).indices].sum()), count
 
 
-def corner_share(explanation: "Explanation", faces: "Samples", side: int = 12) -> tuple[float, float]:
-    """Over the marked faces: the corner's share of the positive evidence for the marked class, and of the area."""
+def corner_hits(explanation: "Explanation", faces: "Samples", side: int = 16) -> tuple[float, float]:
+    """Pointing game (Zhang et al., ECCV 2016, arXiv:1608.00507) over the marked faces.
+
+    Returns the share of maps for the marked class whose peak lies in the bottom right corner, side x side pixels, and
+    the corner's share of the area.
+    """
     target = faces.class_names.index(MARKED)
-    maps = explanation.upsampled()[:, target].clamp(min=0)[faces.truth["watermark"]]
+    maps = explanation.upsampled()[:, target][faces.truth["watermark"]]
     height, width = maps.shape[1:]
-    corner = maps[:, height - side :, width - side :].sum((1, 2)) / maps.sum((1, 2)).clamp(min=1e-12)
-    return float(corner.mean()), side * side / (height * width)
+    peak = maps.flatten(1).argmax(1)
+    inside = (peak // width >= height - side) & (peak % width >= width - side)
+    return float(inside.float().mean()), side * side / (height * width)
 
 
 def accuracy_on_marked(model: "Classifier", watermark: str | None) -> float:

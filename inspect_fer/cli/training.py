@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -46,8 +46,9 @@ def train_network(
         raise CheckpointError(f"Checkpoints are .safetensors files; name --out {out.with_suffix('.safetensors')}.")
     plan = read_recipe(recipe)
     best = _train(plan, data, out.with_suffix(".training"), device, restart=restart)
-    best = _scored(_as_stored(best), data, plan.training.select_by)
+    best, scores = _scored(_as_stored(best), data, plan.training.select_by)
     save(replace(best, card=replace(best.card, licence=licence)), out, half=True)
+    print_scores(scores, "test split")
     typer.echo(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
 
 
@@ -94,8 +95,8 @@ def _as_stored(model: "Classifier") -> "Classifier":
     return model
 
 
-def _scored(model: "Classifier", data: str, select_by: str) -> "Classifier":
-    """Write the scores on the selection and the test split into the card, and print the latter."""
+def _scored(model: "Classifier", data: str, select_by: str) -> "tuple[Classifier, dict[str, Any]]":
+    """Write the scores on the selection and the test split into the card; return the latter in full as well."""
     from datetime import date
 
     from inspect_fer.datasets import samples_for
@@ -107,7 +108,6 @@ def _scored(model: "Classifier", data: str, select_by: str) -> "Classifier":
         for split in ("select", "test"):
             answer = predict(model, samples_for(model.card, data, split), tick=track(split))
             found = scores[split] = evaluate(answer)
-    print_scores(found, "test split")
     kept = {
         split: {
             "n": found["n"],
@@ -119,7 +119,7 @@ def _scored(model: "Classifier", data: str, select_by: str) -> "Classifier":
     }
     note = f"{model.card.note} Best epoch by {select_by} on the selection split.".strip()
     card = replace(model.card, scores=kept, dataset=data.partition(":")[0], date=date.today().isoformat(), note=note)
-    return replace(model, card=card)
+    return replace(model, card=card), found
 
 
 def list_recipes() -> None:

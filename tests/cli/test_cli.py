@@ -85,7 +85,8 @@ def test_train_evaluate_explain_report_one_after_the_other(call, workplace):
         "grad-cam": (5, 7, 3, 3),
         "occlusion": (5, 7, 5, 5),
     }
-    assert Image.open("reports/mine/occlusion.png").width > 100
+    with Image.open("reports/mine/occlusion.png") as picture:
+        assert picture.width > 100
     code, out, _ = call("report reports/mine")
     assert code == 0
     assert "index.html" in out
