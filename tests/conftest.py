@@ -1,9 +1,12 @@
 """Small networks and images that tests of every part may use."""
 
+import os
+import shutil
 from collections import OrderedDict
 
 import pytest
 import torch
+from playwright.sync_api import sync_playwright
 from torch import nn
 
 from inspect_fer.schema import Classifier, ModelCard
@@ -123,3 +126,17 @@ def tiny_model(make_model):
 def mlp_model(make_model):
     """A plain network that ends in two linear layers over all places."""
     return make_model("mlp")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium that asks for nothing by itself."""
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not chromium:
+        pytest.skip("no chromium on the path; name one in CHROMIUM")
+    flags = ("gpu", "quic", "background-networking", "component-update", "sync")
+    quiet = ["--no-sandbox", "--no-first-run", *(f"--disable-{flag}" for flag in flags)]
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=chromium, args=quiet)
+        yield found
+        found.close()

@@ -1,7 +1,6 @@
 """`report`, `dashboard`."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -43,7 +42,7 @@ def dashboard(
 
 
 def serve(run: Path | None, port: int) -> None:
-    """Start Streamlit in this process's place and wait for it."""
+    """Become the Streamlit server: this process is replaced, so that whoever ends it ends the server."""
     from inspect_fer.shipped import app_path
 
     app = app_path()
@@ -63,13 +62,6 @@ def serve(run: Path | None, port: int) -> None:
     }
     flags = [f"--{name}={value}" for name, value in options.items()]
     typer.echo(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
-    try:
-        subprocess.run(  # noqa: S603 (our own script, our own interpreter)
-            [sys.executable, "-m", "streamlit", "run", str(app), *flags],
-            env={**os.environ, **where, **chosen},
-            check=True,
-        )
-    except KeyboardInterrupt:
-        typer.echo("")
-    except subprocess.CalledProcessError as problem:
-        raise typer.Exit(problem.returncode) from problem
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "streamlit", "run", str(app), *flags]
+    os.execve(sys.executable, command, {**os.environ, **where, **chosen})  # noqa: S606 (our own script)

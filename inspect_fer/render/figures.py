@@ -81,7 +81,7 @@ def reliability_figure(scores: Mapping[str, Any]) -> Figure:
         middle[filled], accuracy[filled], color=FIRST, marker="o", markersize=3.5, linewidth=1.6, label="network"
     )
     place.set(xlim=(0, 1), ylim=(0, 1.02), aspect="equal")
-    place.legend(frameon=False, fontsize=7, labelcolor=MUTED, loc="upper left")
+    drawing.legend(frameon=False, fontsize=7, labelcolor=MUTED, loc="outside lower center", ncols=3)
     return drawing
 
 

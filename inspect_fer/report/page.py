@@ -42,16 +42,16 @@ def write_report(
     run: Run,
     faces: Samples,
     *,
-    log: Sequence[Mapping[str, Any]] | None = None,
     limit: int = 500,
     scale: str = "image",
 ) -> Path:
     """Write `index.html` into the run's folder and return its path.
 
-    faces: holds at least the samples of the run; log: the history of the training, one mapping an epoch; at most
-    `limit` faces are shown, mistakes and right answers in turns; scale: what full colour of a map stands for, a name
-    of `render.SCALES`. Raises DataError when a face of the run is missing, UnknownNameError for another scale.
+    faces: holds at least the samples of the run; at most `limit` of them are shown, mistakes and right answers in
+    turns; scale: what full colour of a map stands for, a name of `render.SCALES`. The training curves are those of
+    the network's card. Raises DataError when a face of the run is missing, UnknownNameError for another scale.
     """
+    history = list(run.manifest["card"].get("history", ()))
     note = lookup(SCALE_NOTES, scale, "scale")
     rows = choose(run.prediction, limit)
     shown = cards(run, faces, rows, scale=scale, budget=BUDGET)
@@ -62,8 +62,8 @@ def write_report(
         .render(
             **_facts(run, faces),
             **_scores(scores, run.prediction.class_names),
-            curves=_curves(log or []),
-            history=list(log or []),
+            curves=_curves(history),
+            history=history,
             galleries={status: [card for card in shown if card.status == status] for status in _totals(run.prediction)},
             totals=_totals(run.prediction),
             shown=len(shown),

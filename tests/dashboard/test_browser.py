@@ -1,7 +1,6 @@
 """The dashboard in a real browser: a click on a cell, a face in the wall, keys, and nothing from outside."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,22 +14,8 @@ import pytest
 
 from inspect_fer.runs import open_run
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 APP = Path(__file__).parents[2] / "app.py"
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="no chromium on the path; name one in CHROMIUM"),
-]
+pytestmark = pytest.mark.browser
 
 
 def free_port():
@@ -68,16 +53,6 @@ def serving(place, log):
 def address(place, tmp_path_factory):
     with serving(place, tmp_path_factory.mktemp("log") / "server.txt") as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield found
-        found.close()
 
 
 @pytest.fixture

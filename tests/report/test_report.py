@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from playwright.sync_api import sync_playwright
 
 from inspect_fer.errors import DataError, UnknownNameError
 from inspect_fer.metrics import evaluate
@@ -43,13 +42,18 @@ def made_up(folder, n=30, *, names=NAMES, methods=("grad-cam", "layer-cam"), pre
     return run, Samples(ids, pixels, labels, names)
 
 
+def learnt(run, history=HISTORY):
+    """The run with a history in its network's card."""
+    return replace(run, manifest=run.manifest | {"card": run.manifest["card"] | {"history": history}})
+
+
 def report(run, faces, **options):
     return write_report(run, faces, **options).read_text(encoding="utf-8")
 
 
 def test_one_file_that_needs_nothing_from_outside(tmp_path):
     run, faces = made_up(tmp_path)
-    path = write_report(run, faces, log=HISTORY)
+    path = write_report(learnt(run), faces)
     html = path.read_text(encoding="utf-8")
     assert path == tmp_path / "index.html"
     assert [file.name for file in tmp_path.iterdir()] == ["index.html"]
@@ -62,7 +66,7 @@ def test_one_file_that_needs_nothing_from_outside(tmp_path):
 def test_it_says_what_was_run_and_how_well(tmp_path):
     run, faces = made_up(tmp_path)
     faces = replace(faces, dropped={"blank picture": 4})
-    html = report(run, faces, log=HISTORY)
+    html = report(learnt(run), faces)
     for words in (
         "resnet18 on synthetic",
         "66.7 %",
@@ -82,13 +86,15 @@ def test_it_says_what_was_run_and_how_well(tmp_path):
 def test_names_are_escaped(tmp_path):
     run, faces = made_up(tmp_path, names=(HOSTILE, "$x_{$", "fear"), methods=(HOSTILE,), prefix=HOSTILE)
     run.manifest["dataset"]["spec"] = run.manifest["command"] = HOSTILE
-    html = report(run, replace(faces, dropped={HOSTILE: 1}), log=[{"epoch": 1, "loss": 1.0, HOSTILE: HOSTILE}])
+    hostile = learnt(run, [{"epoch": 1, "loss": 1.0, HOSTILE: HOSTILE}])
+    html = report(hostile, replace(faces, dropped={HOSTILE: 1}))
     assert "<script>alert" not in html
     assert '"><script' not in html
 
 
 def test_every_picture_has_words(tmp_path):
-    html = report(*made_up(tmp_path), log=HISTORY)
+    run, faces = made_up(tmp_path)
+    html = report(learnt(run), faces)
     pictures = re.findall(r"<img [^>]*>", html)
     assert pictures
     assert all(re.search(r'alt="[^"]+"', picture) for picture in pictures)
@@ -187,7 +193,7 @@ def test_taking_turns():
 def test_500_noisy_faces_stay_below_15_megabytes(tmp_path):
     """Noise compresses worst: no real face is larger."""
     run, faces = made_up(tmp_path, n=500)
-    assert write_report(run, faces, log=HISTORY).stat().st_size < 15e6
+    assert write_report(learnt(run), faces).stat().st_size < 15e6
 
 
 def test_a_page_stops_at_its_budget_and_says_so(tmp_path, monkeypatch):
@@ -199,19 +205,11 @@ def test_a_page_stops_at_its_budget_and_says_so(tmp_path, monkeypatch):
     assert f"{shown} of 30 faces" in html
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        options = ["--no-sandbox", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=options)
-        yield browser
-        browser.close()
-
-
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [400, 1280])
 def test_filters_work_in_a_browser(tmp_path, browser, width):
-    path = write_report(*made_up(tmp_path), log=HISTORY)
+    run, faces = made_up(tmp_path)
+    path = write_report(learnt(run), faces)
     tab = browser.new_page(viewport={"width": width, "height": 900})
     problems, requests = [], []
     tab.on("pageerror", lambda problem: problems.append(str(problem)))
