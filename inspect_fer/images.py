@@ -1,5 +1,6 @@
 """Picture files to pixels: one place that opens images, with the limits that hostile files call for."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Self
@@ -15,7 +16,7 @@ from inspect_fer.errors import DataError
 SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".tif", ".tiff", ".webp"})
 MAX_PIXELS = 50_000_000
 MODES = {1: "L", 3: "RGB"}
-UNREADABLE = (UnidentifiedImageError, Image.DecompressionBombError, Image.DecompressionBombWarning, OSError)
+BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 def read_image(source: Path | IO[bytes], *, size: int | None = None, channels: int | None = None) -> Tensor:
@@ -28,12 +29,22 @@ def read_image(source: Path | IO[bytes], *, size: int | None = None, channels: i
     """
     name = str(source) if isinstance(source, Path) else str(getattr(source, "name", "the file"))
     try:
-        with Image.open(source) as picture:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            picture = Image.open(source)
+        with picture:
             width, height = picture.size
             if not 0 < width * height <= MAX_PIXELS:
                 raise DataError(f"{name} has {width} x {height} pixels; pictures may have 1 to {MAX_PIXELS:,}.")
             return _pixels(ImageOps.exif_transpose(picture), size, channels)
-    except (*UNREADABLE, SyntaxError, ValueError) as problem:  # Pillow raises these for damaged files
+    except BOMBS as problem:
+        raise DataError(f"{name} has too many pixels; pictures may have 1 to {MAX_PIXELS:,}.") from problem
+    except (
+        UnidentifiedImageError,
+        OSError,
+        SyntaxError,
+        ValueError,
+    ) as problem:  # Pillow raises these for damaged files
         raise DataError(f"{name} cannot be read as a picture: {problem}.") from problem
 
 

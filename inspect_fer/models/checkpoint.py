@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from inspect_fer.errors import CheckpointError, FerError, UnknownNameError
@@ -58,7 +58,7 @@ def save(classifier: Classifier, path: Path, *, half: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        save_file(tensors, aside, metadata={"card": json.dumps(classifier.card.as_dict(), sort_keys=True)})
+        aside.write_bytes(to_bytes(tensors, {"card": json.dumps(classifier.card.as_dict(), sort_keys=True)}))
         aside.replace(path)
     except (OSError, SafetensorError) as problem:
         raise CheckpointError(f"{path} cannot be written: {problem}. What was there before is untouched.") from problem

@@ -51,7 +51,7 @@ def write_report(
     turns; scale: what full colour of a map stands for, a name of `render.SCALES`. The training curves are those of
     the network's card. Raises DataError when a face of the run is missing, UnknownNameError for another scale.
     """
-    history = list(run.manifest["card"].get("history", ()))
+    history = list(run.manifest.get("card", {}).get("history", ()))
     note = lookup(SCALE_NOTES, scale, "scale")
     rows = choose(run.prediction, limit)
     shown = cards(run, faces, rows, scale=scale, budget=BUDGET)

@@ -55,7 +55,7 @@ def test_says_how_to_make_a_run_when_there_is_none(open_page, surroundings, tmp_
     if page in {"overview", "errors"}:
         assert "inspect-fer demo" in app.info[0].value
     else:
-        assert app.selectbox(key="network ").options == ["other", "tiny"]
+        assert {"other", "tiny"} <= set(app.selectbox(key="network ").options)
 
 
 @pytest.mark.parametrize("page", ["errors", "explain"])
@@ -202,7 +202,7 @@ def test_next_steps_through_the_run(open_page):
 def test_any_network_of_another_run_can_be_asked(open_page):
     app = open_page("explain")
     box = app.selectbox(key="network small")
-    assert box.options == ["tiny (this run's)", "other"]
+    assert box.options[0] == "tiny (this run's)"
     box.set_value("other").run()
     assert fine(app)
 

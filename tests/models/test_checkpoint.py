@@ -178,7 +178,7 @@ def test_a_full_or_forbidden_place_keeps_the_old_file(model, path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("inspect_fer.models.checkpoint.save_file", full)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(CheckpointError, match="No space left on device"):
         save(model, path)
     assert path.read_bytes() == before
