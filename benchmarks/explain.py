@@ -9,6 +9,7 @@ import argparse
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from statistics import median
 
@@ -22,10 +23,10 @@ from torchcam.methods import GradCAM as TorchCam
 
 from inspect_fer.explain import METHODS, explain
 from inspect_fer.models import ARCHITECTURES, build
-from inspect_fer.schema import Classifier, ModelCard
+from inspect_fer.schema import Classifier, Explanation, ModelCard
 
 CLASSES = 7
-Work = Callable[[], Tensor | None]
+Work = Callable[[], Tensor | Explanation | None]
 
 
 def model_of(name: str) -> Classifier:
@@ -48,11 +49,11 @@ def plain_forward(model: Classifier, images: Tensor) -> Work:
 
 
 def ours(model: Classifier, images: Tensor, method: str) -> Work:
-    return lambda: explain(model, images, METHODS[method](), targets="all", batch_size=len(images)).maps
+    return lambda: explain(model, images, METHODS[method](), targets="all", batch_size=len(images))
 
 
 def by_grad_cam(model: Classifier, images: Tensor) -> Work:
-    """pytorch-grad-cam, one call a class; its maps are clipped, resized and scaled, so agreement is by rank."""
+    """pytorch-grad-cam, one call a class."""
 
     def work() -> Tensor:
         layer = model.network.get_submodule(model.card.cam_layer)
@@ -92,10 +93,10 @@ def occlusion_by_captum(model: Classifier, images: Tensor) -> Work:
     return work
 
 
-def medians(works: dict[str, Work], repeats: int) -> tuple[dict[str, float], dict[str, Tensor | None]]:
+def medians(works: dict[str, Work], repeats: int) -> tuple[dict[str, float], dict[str, Tensor | Explanation | None]]:
     """Run all in turn, again and again; median seconds and last result of each. The first round warms up."""
     times: dict[str, list[float]] = {name: [] for name in works}
-    results: dict[str, Tensor | None] = {}
+    results: dict[str, Tensor | Explanation | None] = {}
     for _ in range(repeats + 1):
         for name, work in works.items():
             started = time.perf_counter()
@@ -104,21 +105,33 @@ def medians(works: dict[str, Work], repeats: int) -> tuple[dict[str, float], dic
     return {name: median(spent[1:]) for name, spent in times.items()}, results
 
 
-def agreement(first: Tensor, second: Tensor | None) -> str:
-    """Largest difference relative to the largest value, where the two have the same form."""
-    if second is None:
-        return ""
-    if second.shape != first.shape:
-        return f"{tuple(second.shape[2:])} maps"
-    return f"{float((first - second).abs().max() / first.abs().max()):.0e}"
+def scaled(maps: Tensor) -> Tensor:
+    """Each map to 0..1, as pytorch-grad-cam returns it."""
+    low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
+    return (maps - low) / (high - low).clamp(min=1e-7)
+
+
+AS_THEIRS: dict[str, Callable[[Explanation], Tensor]] = {
+    "captum, per class": lambda why: why.maps if not why.footprint.rows else why.upsampled(),
+    "torchcam, one forward": lambda why: why.maps.relu(),
+    "pytorch-grad-cam, per class": lambda why: scaled(replace(why, maps=why.maps.relu()).upsampled()),
+}
+"""Our raw maps in the form in which a peer returns them: clipped, at the size of the image, scaled."""
+
+
+def agreement(why: Explanation, name: str, theirs: Tensor) -> str:
+    """Largest difference relative to the largest value."""
+    mine = AS_THEIRS[name](why)
+    return f"{float((mine - theirs).abs().max() / mine.abs().max()):.0e}"
 
 
 def table(title: str, works: dict[str, Work], repeats: int) -> None:
     seconds, results = medians(works, repeats)
-    reference = results["ours"]
+    why = results["ours"]
     print(f"\n{title}\n| | seconds | x ours | difference |\n|---|---|---|---|")
     for name, spent in seconds.items():
-        told = agreement(reference, results[name]) if reference is not None and name != "ours" else ""
+        theirs = results[name]
+        told = agreement(why, name, theirs) if isinstance(why, Explanation) and isinstance(theirs, Tensor) else ""
         print(f"| {name} | {spent:.3f} | {spent / seconds['ours']:.2f} | {told} |")
 
 
