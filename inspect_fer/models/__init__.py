@@ -9,13 +9,15 @@ from torch import nn
 from inspect_fer.errors import ConfigError, FerError
 from inspect_fer.lookup import lookup
 from inspect_fer.models.cnn import BaselineCNN
-from inspect_fer.models.resnet import SmallStemResNet18
+from inspect_fer.models.resnet import SmallStemResNet
 
 
 class Architecture(Protocol):
     """Builds a network from channels, classes and size, and options of its own."""
 
-    cam_layer: str
+    @property
+    def cam_layer(self) -> str:
+        """The layer that CAM methods read."""
 
     def __call__(self, *, channels: int, classes: int, size: int) -> nn.Module:
         """Build the network with fresh weights; its own options are further keywords."""
@@ -23,7 +25,7 @@ class Architecture(Protocol):
 
 ARCHITECTURES: dict[str, Architecture] = {
     "baseline": BaselineCNN,
-    "resnet18": SmallStemResNet18,
+    "resnet18": SmallStemResNet((2, 2, 2, 2)),
 }
 
 
