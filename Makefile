@@ -4,6 +4,8 @@ PORT ?= 8501
 SERVE ?= 1
 BIN := .venv/bin
 INSTALLED := .venv/installed
+# Two processes of one thread each; a file's tests stay together, because they share what is dear to make.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: setup demo test check format
 
@@ -20,13 +22,13 @@ demo: $(INSTALLED)
 	$(BIN)/inspect-fer demo $(if $(filter 0,$(SERVE)),--no-serve) --port $(PORT)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(TEST)
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(TEST)
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
