@@ -39,12 +39,9 @@ def read_image(source: Path | IO[bytes], *, size: int | None = None, channels: i
             return _pixels(ImageOps.exif_transpose(picture), size, channels)
     except BOMBS as problem:
         raise DataError(f"{name} has too many pixels; pictures may have 1 to {MAX_PIXELS:,}.") from problem
-    except (
-        UnidentifiedImageError,
-        OSError,
-        SyntaxError,
-        ValueError,
-    ) as problem:  # Pillow raises these for damaged files
+    except UnidentifiedImageError as problem:
+        raise DataError(f"{name} cannot be read as a picture: it is none, or it is cut short.") from problem
+    except (OSError, SyntaxError, ValueError) as problem:  # Pillow raises these for damaged files
         raise DataError(f"{name} cannot be read as a picture: {problem}.") from problem
 
 

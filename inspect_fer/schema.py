@@ -3,10 +3,13 @@
 Letters: N images, K classes, T targets explained per image, C channels, H x W image, h x w feature map.
 """
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, Protocol, Self
 
 import torch
@@ -19,7 +22,7 @@ Output = Literal["softmax", "sigmoid"]
 Tick = Callable[[int, int], None]
 """Told about progress: how many are done, and of how many."""
 
-MAX_SIDE = 4096
+MAX_SIDE = 1024
 """The largest image side a network may ask for."""
 
 HEALTH = ("ok", "all zero", "constant", "no positive evidence", "not finite")
@@ -72,6 +75,9 @@ class Samples:
         rows = {"pixels": self.pixels.shape[0], "labels": len(self.labels), "ids": len(self.ids)}
         if len(set(rows.values())) != 1:
             raise DataError(f"Samples need as many ids as pixels and labels, but there are {rows}.")
+        if len(set(self.ids)) != len(self.ids):
+            twice = next(name for name, count in Counter(self.ids).items() if count > 1)
+            raise DataError(f"Samples need ids that differ, but {twice} occurs more than once.")
         if len(self.labels) and not -1 <= int(self.labels.min()) <= int(self.labels.max()) < len(self.class_names):
             low, high = int(self.labels.min()), int(self.labels.max())
             names = ", ".join(self.class_names)
@@ -80,7 +86,8 @@ class Samples:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, rows: slice | Tensor | list[int]) -> Self:
+    def __getitem__(self, rows: int | slice | Tensor | list[int]) -> Self:
+        rows = [rows] if isinstance(rows, int) else rows
         chosen = torch.arange(len(self))[rows if isinstance(rows, slice) else _index(rows)]
         pixels = self.pixels[chosen] if isinstance(self.pixels, Tensor) else self.pixels.select(chosen)
         return replace(
@@ -145,15 +152,19 @@ class ModelCard:
         names, size = self.class_names, self.input_size
         if not names or len(set(names)) != len(names) or not all(isinstance(name, str) for name in names):
             raise CheckpointError(f"Class names must be words that differ, not {list(names)}.")
-        if len(size) != 3 or not all(isinstance(side, int) and 0 < side <= MAX_SIDE for side in size):
+        if len(size) != 3 or not all(type(side) is int and 0 < side <= MAX_SIDE for side in size):
             raise CheckpointError(f"The input size is (channels, height, width) of 1 to {MAX_SIDE}, not {list(size)}.")
-        if len(self.mean) != size[0] or len(self.std) != size[0] or not all(value > 0 for value in self.std):
+        numbers = all(_is_number(value) for value in (*self.mean, *self.std, self.threshold))
+        if not numbers or len(self.mean) != size[0] or len(self.std) != size[0] or min(self.std) <= 0:
             raise CheckpointError(
                 f"A network of {size[0]} channels needs {size[0]} means and as many positive standard deviations, "
                 f"not {list(self.mean)} and {list(self.std)}."
             )
-        if self.output not in {"softmax", "sigmoid"}:
-            raise CheckpointError(f"A network's output is softmax or sigmoid, not {self.output!r}.")
+        if self.output not in {"softmax", "sigmoid"} or not 0 <= self.threshold <= 1:
+            raise CheckpointError(
+                f"A network's output is softmax or sigmoid with a threshold of 0 to 1, not {self.output!r} with "
+                f"{self.threshold}."
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON."""
@@ -162,10 +173,16 @@ class ModelCard:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build a card from plain values. Raises CheckpointError for missing, unknown or ill-typed entries."""
+        if not isinstance(values, Mapping):
+            raise CheckpointError(f"A model card is a table of entries, not {values!r}.")
         known = {entry.name for entry in fields(cls)}
         unknown = sorted(set(values) - known)
         if unknown:
             raise CheckpointError(f"A model card has no entry {unknown[0]!r}. It knows: {', '.join(sorted(known))}.")
+        for kind, names in _CARD_KINDS.items():
+            wrong = [name for name in names if name in values and not isinstance(values[name], kind)]
+            if wrong:
+                raise CheckpointError(f"The model card's {wrong[0]} is of the wrong kind: {values[wrong[0]]!r}.")
         tuples = {
             name: tuple(values[name])
             for name in ("class_names", "input_size", "mean", "std", "history")
@@ -175,6 +192,18 @@ class ModelCard:
             return cls(**{**values, **tuples})
         except TypeError as problem:
             raise CheckpointError(f"The model card is incomplete: {problem}.") from problem
+
+
+_CARD_KINDS: dict[type | tuple[type, ...], tuple[str, ...]] = {
+    str: ("architecture", "cam_layer", "output", "dataset", "note", "licence", "date"),
+    (list, tuple): ("class_names", "input_size", "mean", "std", "history"),
+    Mapping: ("options", "recipe", "scores"),
+    (int, NoneType): ("seed",),
+}
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 @dataclass(frozen=True)

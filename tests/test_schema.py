@@ -28,6 +28,7 @@ def faces(count=5, labels=None):
         ([4, 0], [4, 0]),
         (torch.tensor([True, False, False, False, True]), [0, 4]),
         ([], []),
+        (3, [3]),
         (slice(None, None, 2), [0, 2, 4]),
     ],
 )
@@ -50,6 +51,8 @@ def test_samples_find_by_id_and_in_that_order():
 def test_samples_that_do_not_fit_are_refused():
     with pytest.raises(DataError, match="as many ids as pixels and labels"):
         Samples(("a",), torch.zeros(2, 1, 4, 4), torch.zeros(2, dtype=torch.int64), NAMES)
+    with pytest.raises(DataError, match="ids that differ, but a occurs more than once"):
+        Samples(("a", "a"), torch.zeros(2, 1, 4, 4), torch.zeros(2, dtype=torch.int64), NAMES)
     with pytest.raises(DataError, match="Labels run from 1 to 3, but the 3 classes are fear, happiness, sadness"):
         faces(2, [1, 3])
 
@@ -74,6 +77,19 @@ GOOD = {"architecture": "x", "class_names": NAMES, "input_size": (1, 4, 4), "mea
         ({"mean": (0.5, 0.5)}, "1 means"),
         ({"std": (0.0,)}, "positive standard deviations"),
         ({"output": "tanh"}, "softmax or sigmoid"),
+        ({"threshold": 7}, "threshold of 0 to 1"),
+        ({"threshold": None}, "standard deviations"),
+        ({"mean": ("x",)}, "standard deviations"),
+        ({"mean": (float("nan"),)}, "standard deviations"),
+        ({"input_size": (True, 4, 4)}, "input size"),
+        ({"input_size": (1, 4096, 4096)}, "input size"),
+        ({"class_names": "anger"}, "class_names is of the wrong kind"),
+        ({"architecture": ["a"]}, "architecture is of the wrong kind"),
+        ({"cam_layer": 5}, "cam_layer is of the wrong kind"),
+        ({"options": [1]}, "options is of the wrong kind"),
+        ({"recipe": [1]}, "recipe is of the wrong kind"),
+        ({"history": 3}, "history is of the wrong kind"),
+        ({"seed": "x"}, "seed is of the wrong kind"),
         ({"colour": "red"}, "no entry 'colour'"),
     ],
 )
@@ -85,6 +101,8 @@ def test_a_bad_card_gets_one_clear_line(change, says):
 def test_a_card_survives_plain_values():
     card = ModelCard.from_dict(GOOD | {"history": [{"epoch": 0.0}], "scores": {"test": {"accuracy": 0.5}}})
     assert ModelCard.from_dict(card.as_dict()) == card
+    with pytest.raises(CheckpointError, match="is a table of entries, not None"):
+        ModelCard.from_dict(None)
     with pytest.raises(CheckpointError, match="incomplete"):
         ModelCard.from_dict({"architecture": "x"})
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from inspect_fer.cli.showing import Port, serve
+from inspect_fer.cli.showing import Port, require_port, serve
 from inspect_fer.cli.terminal import progress
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def demo(
     from inspect_fer.report import write_report
     from inspect_fer.runs import faces_of
 
+    if serve_it:
+        require_port(port)
     for folder, network in NETWORKS.items():
         run = _run(out / folder, network)
         faces = faces_of(run)

@@ -22,7 +22,7 @@ from inspect_fer.cli.terminal import (
 if TYPE_CHECKING:
     from inspect_fer.schema import ModelCard, Samples
 
-Targets = Annotated[str, typer.Option(help="Classes to explain: predicted, label, all, or a class id.")]
+Targets = Annotated[str, typer.Option(help="Classes to explain: predicted, label, all, or a class by name or id.")]
 Layer = Annotated[str | None, typer.Option(help="What CAM methods read; by default what the network's card names.")]
 
 
@@ -70,7 +70,9 @@ def explain_faces(
     method: Annotated[list[str] | None, typer.Option(help="Repeat for several; grad-cam by default.")] = None,
     targets: Targets = "predicted",
     layer: Layer = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="reports/explain-MODEL by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="By default reports/explain-MODEL, replaced each time.")
+    ] = None,
     *,
     force: Force = False,
 ) -> None:
@@ -88,7 +90,7 @@ def explain_faces(
             network,
             faces,
             method or ["grad-cam"],
-            targets=target_of(targets),
+            targets=target_of(targets, network.card.class_names),
             layer=layer,
             overwrite=force or out is None,
             track=track,
@@ -138,7 +140,7 @@ def run_dataset(
             network,
             faces,
             chosen,
-            targets=target_of(targets),
+            targets=target_of(targets, network.card.class_names),
             layer=layer,
             limit=limit,
             overwrite=force,

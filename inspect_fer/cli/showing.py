@@ -1,11 +1,14 @@
 """`report`, `dashboard`."""
 
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from inspect_fer.errors import ConfigError
 
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Where the dashboard listens, on 127.0.0.1.")]
 
@@ -41,10 +44,21 @@ def dashboard(
     serve(run, port)
 
 
+def require_port(port: int) -> None:
+    """Raise ConfigError when another program listens there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as problem:
+            raise ConfigError(f"Port {port} is taken. Choose another with --port {port + 1}.") from problem
+
+
 def serve(run: Path | None, port: int) -> None:
     """Become the Streamlit server: this process is replaced, so that whoever ends it ends the server."""
     from inspect_fer.shipped import app_path
 
+    require_port(port)
     app = app_path()
     where = {"INSPECT_FER_REPORTS": str(run.resolve().parent if run else Path("reports").resolve())}
     chosen = {"INSPECT_FER_RUN": run.resolve().name} if run else {}

@@ -1,5 +1,6 @@
 """What commands share: progress bars, tables, options."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from inspect_fer.emotions import relabelling
+from inspect_fer.errors import TargetError
+from inspect_fer.lookup import no_such_name
+
 if TYPE_CHECKING:
     from inspect_fer.schema import Samples, Tick
 
 Model = Annotated[str, typer.Option("--model", "-m", help="A published network's name, or a checkpoint file.")]
 Data = Annotated[str, typer.Option("--data", "-d", help="KIND:PATH, such as fer2013:fer2013.csv or synthetic:500.")]
 Split = Annotated[str, typer.Option(help="train, select, test, all, or one of the dataset's own names.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a run that is there already.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only so many samples.")]
 
 
@@ -38,9 +43,16 @@ def first(faces: "Samples", limit: int | None) -> "Samples":
     return faces if limit is None else faces[:limit]
 
 
-def target_of(words: str) -> Any:
-    """`--targets`: predicted, label or all; a class id becomes a number."""
-    return int(words) if words.lstrip("-").isdecimal() else words
+def target_of(words: str, class_names: tuple[str, ...]) -> Any:
+    """`--targets`: predicted, label, all, the id of a class, or its name."""
+    if words in {"predicted", "label", "all"}:
+        return words
+    if re.fullmatch(r"-?\d+", words):
+        return int(words)
+    (target,) = relabelling([words], class_names)
+    if target < 0:
+        raise TargetError(no_such_name(words, ["predicted", "label", "all", *class_names], "target"))
+    return target
 
 
 def print_scores(scores: dict[str, Any], title: str) -> None:

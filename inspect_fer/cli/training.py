@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from inspect_fer.cli.terminal import Data, print_scores, progress
+from inspect_fer.cli.terminal import Data, Force, print_scores, progress
+from inspect_fer.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
     from inspect_fer.schema import Classifier
@@ -38,18 +39,27 @@ def train_network(
     NAME.training. The best epoch is chosen on the selection split (PublicTest); the test split (PrivateTest) is used
     once, at the end.
     """
-    from inspect_fer.errors import CheckpointError
     from inspect_fer.models.checkpoint import save
     from inspect_fer.training import read_recipe
 
-    if out.suffix != ".safetensors":
-        raise CheckpointError(f"Checkpoints are .safetensors files; name --out {out.with_suffix('.safetensors')}.")
+    _require_suffix(out)
+    _require_free(out, again=out.with_suffix(".training").is_dir() or restart, option="--restart")
     plan = read_recipe(recipe)
     best = _train(plan, data, out.with_suffix(".training"), device, restart=restart)
     best, scores = _scored(_as_stored(best), data, plan.training.select_by)
     save(replace(best, card=replace(best.card, licence=licence)), out, half=True)
-    print_scores(scores, "test split")
+    print_scores(scores, "test split" if "test" in best.card.scores else "selection split")
     typer.echo(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
+
+
+def _require_suffix(out: Path) -> None:
+    if out.suffix != ".safetensors":
+        raise CheckpointError(f"Checkpoints are .safetensors files; name --out {out.with_suffix('.safetensors')}.")
+
+
+def _require_free(out: Path, *, again: bool, option: str) -> None:
+    if out.exists() and not again:
+        raise CheckpointError(f"{out} is there already. Name another --out, or replace it with {option}.")
 
 
 def _train(plan: "Recipe", data: str, folder: Path, device: str, *, restart: bool) -> "Classifier":
@@ -65,7 +75,7 @@ def _train(plan: "Recipe", data: str, folder: Path, device: str, *, restart: boo
         samples(data, split, size=network.size, channels=network.channels) for split in ("train", "select")
     )
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("training", total=plan.training.epochs * len(faces), now="")
         finished = 0
 
@@ -106,8 +116,14 @@ def _scored(model: "Classifier", data: str, select_by: str) -> "tuple[Classifier
     scores = {}
     with progress() as track:
         for split in ("select", "test"):
-            answer = predict(model, samples_for(model.card, data, split), tick=track(split))
-            found = scores[split] = evaluate(answer)
+            try:
+                faces = samples_for(model.card, data, split)
+            except DataError as problem:  # a dataset without this split is no reason to lose the network
+                typer.echo(f"not scored on the {split} split: {problem}", err=True)
+                continue
+            answer = evaluate(predict(model, faces, tick=track(split)))
+            if answer["n"]:
+                found = scores[split] = answer
     kept = {
         split: {
             "n": found["n"],
@@ -134,12 +150,15 @@ def import_network(
     weights: Annotated[Path, typer.Argument(help="A .pt or .pth state dict.")],
     card: Annotated[Path, typer.Option(help="The model card as JSON; docs/adding.md has an example.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The checkpoint to write.")],
+    *,
+    force: Force = False,
 ) -> None:
     """Turn a foreign state dict and a model card into a checkpoint. The file is read without running any code."""
-    from inspect_fer.errors import CheckpointError
     from inspect_fer.models.checkpoint import load, save
     from inspect_fer.schema import ModelCard
 
+    _require_suffix(out)
+    _require_free(out, again=force, option="--force")
     try:
         values = json.loads(card.read_text(encoding="utf-8"))
     except (OSError, ValueError) as problem:

@@ -170,7 +170,7 @@ def _parse_labels(rows: pd.DataFrame, path: Path) -> Tensor:
 def _parse_usage(rows: pd.DataFrame, path: Path) -> Tensor:
     if "Usage" not in rows:  # train.csv is the Training split; test.csv comes without labels
         return torch.full((len(rows),), 0 if "emotion" in rows else 2)
-    usage = rows["Usage"].str.strip()
+    usage = rows["Usage"].astype("string").str.strip()
     unknown = sorted(set(usage.dropna()) - set(FER2013_SPLITS)) or (["nothing"] if usage.isna().any() else [])
     if unknown:
         raise DataError(f"{path}: Usage says {unknown[0]}; FER2013 has {', '.join(FER2013_SPLITS)}.")

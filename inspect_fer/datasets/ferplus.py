@@ -65,7 +65,11 @@ def read_votes(path: Path, usage: Tensor) -> tuple[Tensor, "pd.Series[bool]"]:
     if not torch.equal(theirs, usage):
         row = int((theirs != usage).nonzero()[0])
         raise DataError(f"{path}, row {row}: Usage differs from FER2013's. One of the two files is in another order.")
-    return torch.tensor(rows[list(COLUMNS)].to_numpy("float32")), rows["Image name"].notna()
+    votes = rows[list(COLUMNS)].apply(pd.to_numeric, errors="coerce").to_numpy("float32")
+    bad = ~(votes >= 0).all(axis=1)  # also where a vote is not a number
+    if bad.any():
+        raise DataError(f"{path}, row {int(bad.argmax())}: votes are whole numbers from 0.")
+    return torch.tensor(votes), rows["Image name"].notna()
 
 
 def majority(votes: Tensor) -> "tuple[Tensor, Tensor, pd.Series[str]]":

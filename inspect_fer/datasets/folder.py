@@ -37,7 +37,7 @@ def load_folder(
     names = _class_names(folders, class_names, root)
     ids = {canonical(name): index for index, name in enumerate(names)}
     return Samples(
-        ids=tuple(f"folder/{path.relative_to(root).with_suffix('').as_posix()}" for path, _ in paths),
+        ids=tuple(f"folder/{path.relative_to(root).as_posix()}" for path, _ in paths),
         pixels=ImageFiles([path for path, _ in paths], size=size, channels=channels),
         labels=torch.tensor([-1 if folder is None else ids[canonical(folder)] for folder in folders]),
         class_names=names,
@@ -47,7 +47,7 @@ def load_folder(
 def load_files(paths: Sequence[Path], *, size: int | None = None, channels: int | None = None) -> Samples:
     """Read single pictures, without labels. Raises DataError for one that cannot be read."""
     return Samples(
-        ids=tuple(path.name for path in paths),
+        ids=tuple(path.as_posix() for path in paths),
         pixels=torch.stack([read_image(path, size=size, channels=channels) for path in paths]),
         labels=torch.full((len(paths),), -1),
         class_names=(),
@@ -78,6 +78,12 @@ def _class_folder(path: Path, top: Path) -> str | None:
 
 def _class_names(folders: Sequence[str | None], given: Sequence[str] | None, root: Path) -> tuple[str, ...]:
     found = sorted({folder for folder in folders if folder is not None})
+    spellings = {canonical(folder): folder for folder in found}
+    if len(spellings) < len(found):
+        twice = next(folder for folder in found if spellings[canonical(folder)] != folder)
+        raise DataError(
+            f"{root} has two folders for one class: {twice!r} and {spellings[canonical(twice)]!r}. Merge them."
+        )
     if given is None:
         return tuple(found)
     strange = [folder for folder in found if canonical(folder) not in {canonical(name) for name in given}]

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, cast, overload
 import torch
 from torch import Tensor
 
+from inspect_fer.capture import find_layer
 from inspect_fer.errors import ConfigError, NetworkError
 from inspect_fer.explain.cam import CAM
 from inspect_fer.explain.grad_cam import GradCAM
@@ -84,7 +85,9 @@ def explain(
     """
     chosen = _chosen(methods)
     images = network_input(model, samples)
-    read = model.card.cam_layer if layer is None else layer
+    read = layer or model.card.cam_layer
+    if read:
+        find_layer(model.network, read)
     blind = [key for key, method in chosen.items() if reads_layer(method) and not read]
     if blind:
         raise NetworkError(f"{blind[0]} reads a layer, and the network's card names none; name one with layer=.")
@@ -119,4 +122,6 @@ def _chosen(methods: Wanted) -> dict[str, Method]:
 
 
 def _method(method: str | Method) -> Method:
+    if not isinstance(method, str) and (isinstance(method, type) or not callable(method)):
+        raise ConfigError(f"A method is a name, or one made as METHODS['grad-cam']() is; not {method!r}.")
     return make_method(method) if isinstance(method, str) else method

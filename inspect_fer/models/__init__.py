@@ -39,4 +39,4 @@ def build(
     except FerError:
         raise
     except (TypeError, ValueError, RuntimeError) as problem:  # an unknown option, or one of an impossible value
-        raise ConfigError(f"The network {name} cannot be built with {dict(options or {})}: {problem}.") from problem
+        raise ConfigError(f"The network {name} cannot be built with {options!r}: {problem}.") from problem

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor, nn
 
 from inspect_fer.errors import CheckpointError, FerError, UnknownNameError
 from inspect_fer.lookup import no_such_name
-from inspect_fer.models import build
+from inspect_fer.models import ARCHITECTURES, build
 from inspect_fer.schema import Classifier, ModelCard
 from inspect_fer.shipped import shipped_folders
 
@@ -36,8 +38,8 @@ def load(name_or_path: str | Path, *, card: ModelCard | None = None) -> Classifi
     path = _find(name_or_path)
     if path.suffix in FOREIGN:
         return _assemble(_read_foreign(path), _given(card, path), path)
-    tensors, stored = _read(path)
-    return _assemble(tensors, card or stored, path)
+    tensors, stored = _read(path, card)
+    return _assemble(tensors, stored, path)
 
 
 def read_card(path: Path) -> ModelCard:
@@ -49,21 +51,31 @@ def read_card(path: Path) -> ModelCard:
         raise CheckpointError(f"{path} is not a safetensors file: {problem}.") from problem
 
 
-def save(classifier: Classifier, path: Path, *, half: bool = False) -> None:
-    """Write a checkpoint aside and rename it when whole. half: store float16, half the size."""
+def save(classifier: Classifier, path: str | Path, *, half: bool = False) -> None:
+    """Write a checkpoint aside and rename it when whole. half: store float16, half the size.
+
+    Raises CheckpointError when it cannot be written, or not be loaded again because the network is none of ours.
+    """
+    path, card = Path(path), classifier.card
+    if card.architecture not in ARCHITECTURES:
+        raise CheckpointError(
+            f"A checkpoint of {card.architecture} could not be loaded again; networks that can: "
+            f"{', '.join(ARCHITECTURES)}. Save your own network's state_dict() with torch."
+        )
     tensors = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
         for name, tensor in classifier.network.state_dict().items()
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        aside.write_bytes(to_bytes(tensors, {"card": json.dumps(classifier.card.as_dict(), sort_keys=True)}))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(to_bytes(tensors, {"card": json.dumps(card.as_dict(), sort_keys=True)}))
         aside.replace(path)
     except (OSError, SafetensorError) as problem:
         raise CheckpointError(f"{path} cannot be written: {problem}. What was there before is untouched.") from problem
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            aside.unlink()
 
 
 def fingerprint(network: nn.Module) -> str:
@@ -89,10 +101,10 @@ def _find(name_or_path: str | Path) -> Path:
     raise UnknownNameError(no_such_name(str(name_or_path), published, "published checkpoint"))
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], ModelCard]:
+def _read(path: Path, given: ModelCard | None) -> tuple[dict[str, Tensor], ModelCard]:
     try:
         with safe_open(path, framework="pt") as file:
-            card = _card(file.metadata() or {}, path)
+            card = given or _card(file.metadata() or {}, path)
             return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118 (no mapping)
     except (SafetensorError, OSError) as problem:
         raise CheckpointError(f"{path} is not a whole safetensors file: {problem}.") from problem
@@ -102,7 +114,9 @@ def _card(metadata: Mapping[str, str], path: Path) -> ModelCard:
     try:
         return ModelCard.from_dict(json.loads(metadata["card"]))
     except KeyError as problem:
-        raise CheckpointError(f"{path} carries no model card; give one with card=, or `--card FILE`.") from problem
+        raise CheckpointError(
+            f"{path} carries no model card; give one with card=, or `inspect-fer import`."
+        ) from problem
     except (ValueError, TypeError, AttributeError) as problem:
         raise CheckpointError(f"The model card in {path} cannot be read: {problem}.") from problem
 
@@ -117,10 +131,14 @@ def _given(card: ModelCard | None, path: Path) -> ModelCard:
 
 def _read_foreign(path: Path) -> dict[str, Tensor]:
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch remarks on old formats
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch raises whatever a hostile file makes it stumble over
-        first = str(problem).splitlines()[0]
-        raise CheckpointError(f"{path} is not a state dict that loads without running code: {first}") from problem
+        raise CheckpointError(
+            f"{path} is not a state dict that loads without running code. Nothing of it was run; save the network's "
+            "state_dict() where it was made."
+        ) from problem
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]

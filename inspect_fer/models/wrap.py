@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from inspect_fer.capture import find_cam_layer, leave_no_trace
+from inspect_fer.capture import find_cam_layer, find_layer, leave_no_trace
 from inspect_fer.errors import NetworkError
 from inspect_fer.schema import Classifier, ModelCard, Output
 
@@ -33,7 +33,7 @@ def wrap(
     card = ModelCard(
         architecture=type(network).__name__,
         class_names=tuple(class_names),
-        input_size=input_size,
+        input_size=(input_size[0], input_size[1], input_size[2]),
         mean=tuple(mean),
         std=tuple(std),
         output=output,
@@ -52,5 +52,7 @@ def wrap(
             f"{card.architecture} returns {found} for 2 images; {len(card.class_names)} class names call for "
             f"logits of (2, {len(card.class_names)})."
         )
+    if cam_layer:
+        find_layer(network, cam_layer)
     layer = find_cam_layer(network, probe) if cam_layer is None else cam_layer
     return Classifier(network, replace(card, cam_layer=layer))

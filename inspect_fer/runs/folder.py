@@ -9,6 +9,7 @@ FOLDER/
   index.html                   the report, when one was made
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -25,9 +26,10 @@ import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from inspect_fer.datasets import samples_for
-from inspect_fer.errors import RunError
+from inspect_fer.errors import DataError, RunError
 from inspect_fer.metrics import evaluate
 from inspect_fer.models.checkpoint import fingerprint
 from inspect_fer.runs.store import read_maps, write_maps
@@ -54,10 +56,10 @@ def save_run(
     Raises RunError when the folder is taken (and not `overwrite`) or cannot be written; nothing is left half done.
     """
     folder = Path(folder)
-    if folder.exists() and not (overwrite and _replaceable(folder)):
-        raise RunError(f"{folder} is there already. Name another folder, or overwrite it (--force).")
+    require_free(folder, overwrite=overwrite)
     if isinstance(explanations, Explanation):
         explanations = {str(explanations.method["name"]): explanations}
+    _require_one_set(faces, prediction, explanations or {})
     aside = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     shutil.rmtree(aside, ignore_errors=True)
     try:
@@ -68,6 +70,18 @@ def save_run(
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return open_run(folder)
+
+
+def require_free(folder: Path, *, overwrite: bool) -> None:
+    """Raise RunError where a run cannot be written: something else is there, or a run that is not to be replaced."""
+    if folder.exists() and not (overwrite and _replaceable(folder)):
+        raise RunError(f"{folder} is there already. Name another folder, or overwrite a run (--force).")
+
+
+def _require_one_set(faces: Samples, prediction: Prediction, explanations: Mapping[str, Explanation]) -> None:
+    strange = [name for name, why in explanations.items() if not set(why.ids) <= set(faces.ids)]
+    if prediction.ids != faces.ids or strange:
+        raise RunError(f"{strange[0] if strange else 'The prediction'} is of other samples than the faces of the run.")
 
 
 def _replaceable(folder: Path) -> bool:
@@ -92,7 +106,12 @@ def _write(
         "schema": SCHEMA,
         "model": {"origin": model.origin, "sha256": fingerprint(model.network), "parameters": _size(model)},
         "card": model.card.as_dict(),
-        "dataset": dict(faces.source) | {"counts": faces.counts(), "dropped": dict(faces.dropped)},
+        "dataset": {
+            **faces.source,
+            "counts": faces.counts(),
+            "dropped": dict(faces.dropped),
+            "sha256": _digest(faces),
+        },
         "methods": methods,
         "command": command,
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -107,6 +126,13 @@ def _write(
         save_file(
             {"pixels": faces.pixels[:].contiguous(), "labels": faces.labels, **truth}, folder / "pixels.safetensors"
         )
+
+
+def _digest(faces: Samples) -> str | None:
+    """SHA-256 of the pixels, None where they stay on disk."""
+    if not isinstance(faces.pixels, Tensor):
+        return None
+    return hashlib.sha256(faces.pixels.contiguous().numpy().data).hexdigest()
 
 
 def _size(model: Classifier) -> int:
@@ -137,7 +163,12 @@ def _take_place(aside: Path, folder: Path) -> None:
     old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
     if folder.exists():
         folder.rename(old)
-    aside.rename(folder)
+    try:
+        aside.rename(folder)
+    except BaseException:
+        if old.exists():
+            old.rename(folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -179,7 +210,13 @@ def faces_of(run: Run) -> Samples:
     stored = run.folder / "pixels.safetensors"
     if not stored.is_file():
         dataset = run.manifest["dataset"]
-        return samples_for(card, dataset["spec"], dataset["split"], **dataset["options"]).find(run.prediction.ids)
+        faces = samples_for(card, dataset["spec"], dataset["split"], **dataset["options"]).find(run.prediction.ids)
+        if dataset.get("sha256") not in {None, _digest(faces)}:
+            raise DataError(
+                f"The faces of {run.folder} are no longer those of {dataset['spec']}. If they were edited on purpose, "
+                "save the run with replace(faces, source={}), which keeps them in it."
+            )
+        return faces
     try:
         tensors = load_file(stored)
     except SafetensorError as problem:

@@ -9,7 +9,7 @@ from inspect_fer.explain import explain
 from inspect_fer.explain.method import Method
 from inspect_fer.explain.targets import Targets
 from inspect_fer.predict import predict
-from inspect_fer.runs.folder import save_run
+from inspect_fer.runs.folder import require_free, save_run
 from inspect_fer.schema import Classifier, Run, Samples, Tick
 
 Track = Callable[[str], Tick]
@@ -33,6 +33,7 @@ def make_run(
 
     Raises what `predict`, `explain` and `save_run` raise.
     """
+    require_free(Path(folder), overwrite=overwrite)  # said before the work, not after it
     answer = predict(model, faces, tick=track("predicting"))
     explained = faces if limit is None else faces[torch.arange(min(limit, len(faces)))]
     maps = explain(model, explained, methods, targets=targets, layer=layer, tick=track("explaining")) if methods else {}

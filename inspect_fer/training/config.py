@@ -1,5 +1,6 @@
 """Recipes: what to train and how, as frozen dataclasses read from TOML. An unknown key is an error."""
 
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -39,6 +40,15 @@ class Augment:
     scale: float = 0.1
     erase: float = 0.0
 
+    def __post_init__(self) -> None:
+        _between(self, {"flip": 1, "shift": 1, "rotate": 180, "scale": 0.9, "erase": 1})
+
+
+def _between(section: object, limits: Mapping[str, float]) -> None:
+    for name, most in limits.items():
+        if not 0 <= getattr(section, name) <= most:
+            raise ConfigError(f"{name} must be from 0 to {most:g}, not {getattr(section, name)}.")
+
 
 @dataclass(frozen=True)
 class Training:
@@ -67,8 +77,9 @@ class Training:
         for name, least in (("epochs", 1), ("batch_size", 2), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be at least {least}, not {getattr(self, name)}.")
-        if not self.learning_rate > 0:
-            raise ConfigError(f"learning_rate must be above 0, not {self.learning_rate}.")
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"learning_rate must be above 0 and finite, not {self.learning_rate}.")
+        _between(self, {"weight_decay": 1e6, "label_smoothing": 1, "momentum": 1, "seed": 2**31})
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,19 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from inspect_fer.errors import RunError
+
+
+class Restorable(Protocol):
+    """Goes back to an earlier state."""
+
+    def restore(self, stored: dict[str, Any], /) -> None:
+        """Take over what was stored."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,16 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     except Exception as problem:  # torch raises many kinds for a damaged file
         raise RunError(f"{path} is damaged. Add --restart to train from the beginning.") from problem
     return state
+
+
+def restore(folder: Path, state: Restorable, stored: dict[str, Any]) -> None:
+    """Put a stored state back. Raises RunError when it is of something else."""
+    try:
+        state.restore(stored)
+    except (KeyError, ValueError, RuntimeError, TypeError) as problem:
+        raise RunError(
+            f"{folder / 'state.pt'} is of something else. Add --restart to train from the beginning."
+        ) from problem
 
 
 def write_epoch(folder: Path, state: Mapping[str, Any], logits: torch.Tensor) -> None:

@@ -1,5 +1,6 @@
 """The training loop: a generator of epochs. Callers log, show and stop; the same seed gives the same network."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from inspect_fer.errors import DataError
+from inspect_fer.errors import ConfigError, DataError
 from inspect_fer.metrics import evaluate
 from inspect_fer.schema import Classifier, ModelCard, Prediction, Samples
 from inspect_fer.training import log
@@ -48,19 +49,27 @@ def train(
     The last epoch's `classifier` is the best one. Raises DataError, ConfigError or RunError.
     """
     _check(recipe.training, faces, select)
+    _check_device(device)
     log.begin(folder, _made_of(recipe, faces, select), faces.ids, restart=restart)
     pixels, truth = _on(device, faces), _truth(recipe.training, faces).to(device)
     card = card_of(recipe, faces, pixels)
     state = fresh_state(recipe, card, len(faces), device)
     stored = log.load_state(folder)
     if stored is not None:
-        state.restore(stored)
+        log.restore(folder, state, stored)
     for past in range(len(state.history)):
-        yield Epoch(past, state.history[past], past == _best(state.history, recipe), state.best_classifier(card))
+        yield Epoch(
+            past, state.history[past], past == _best(state.history[: past + 1], recipe), state.best_classifier(card)
+        )
     judge = _judge(recipe.training, card, select, device)
     for number in range(len(state.history), recipe.training.epochs):
         started = time.monotonic()
         seen, entry = _one_epoch(state, recipe, card, pixels, truth, number, step)
+        if not math.isfinite(entry["loss"]):
+            raise ConfigError(
+                f"The loss is not a number any more in epoch {number + 1}; the epochs before are kept. Lower "
+                f"learning_rate, which is {recipe.training.learning_rate:g}, and add --restart."
+            )
         entry |= judge(state.network)
         state.history.append({"epoch": number, **entry, "seconds": time.monotonic() - started})
         best = _best(state.history, recipe) == number
@@ -84,6 +93,13 @@ def _check(options: Training, faces: Samples, select: Samples) -> None:
         raise DataError(
             f"{len(faces)} faces do not fill one batch of {options.batch_size}; choose a smaller batch_size."
         )
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(1, device=device).sum().item()
+    except (RuntimeError, AssertionError, NotImplementedError) as problem:
+        raise ConfigError(f"There is no device {device!r} here to train on. Use cpu.") from problem
 
 
 def _made_of(recipe: Recipe, faces: Samples, select: Samples) -> dict[str, Any]:

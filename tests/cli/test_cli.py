@@ -109,6 +109,25 @@ def test_run_predicts_all_and_explains_some(call, net):
     assert "majority" in out or "always" in out
 
 
+def test_a_dataset_without_test_split_still_gives_a_network(call, workplace):
+    for split in ("train", "select"):
+        for number in range(14):
+            path = workplace / "faces" / split / ("sad", "happy")[number % 2] / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (24, 24), 15 * number).save(path)
+    (workplace / "small.toml").write_text(RECIPE)
+    code, out, err = call("train --recipe small.toml --data folder:faces --out mine.safetensors")
+    assert code == 0
+    assert "not scored on the test split" in err
+    assert "selection split" in out
+    assert set(load("mine.safetensors").card.scores) == {"select"}
+
+
+def test_a_class_may_be_named(call, net):
+    assert call(f"explain --model {net} --data synthetic:2 --targets Happy")[0] == 0
+    assert open_run("reports/explain-net").explanations["grad-cam"].targets.tolist() == [[3], [3]]
+
+
 def test_explain_takes_files(call, net, workplace):
     Image.new("RGB", (60, 40), (90, 90, 90)).save("face.png")
     code, _, _ = call(f"explain face.png --model {net} --targets 3")
@@ -153,6 +172,17 @@ def test_recipes_are_listed(call):
         ("train --recipe nothing --data synthetic:28 --out a.safetensors", "There is no readable recipe"),
         ("train --recipe demo --data synthetic:28 --out a.pth", "name --out a.safetensors"),
         ("train --recipe demo --data folder:thesis --out a.safetensors", "thesis is not split"),
+        ("train --recipe demo --data synthetic:28 --out net.safetensors", "net.safetensors is there already"),
+        ("train --recipe demo --data synthetic:280 --out a.safetensors --device abacus", "There is no device 'abacus'"),
+        ("train --recipe demo --data synthetic:28 --out a.safetensors", "28 faces do not fill one batch of 64"),
+        ("import odd.pth --card odd.csv --out net.safetensors", "net.safetensors is there already"),
+        ("import odd.pth --card odd.csv --out a.pt", "name --out a.safetensors"),
+        (
+            "explain --model net.safetensors --data synthetic:7 --method occlusion --layer zzz",
+            "No layer is called 'zzz'",
+        ),
+        ("explain --model net.safetensors --data synthetic:7 --targets hapiness", "Did you mean 'happiness'"),
+        ("explain --model net.safetensors --data synthetic:7 --targets=--5", "No target is called '--5'"),
         ("import odd.pth --card odd.csv --out a.safetensors", "cannot be read as a model card"),
     ],
 )

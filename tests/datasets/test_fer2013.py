@@ -99,6 +99,7 @@ def test_a_written_value_is_the_value_read(write_csv):
         (replaced(3, " ", " x "), "row 2: expected 2304 pixels"),
         (lambda rows: [*rows[:-1], rows[-1][:500]], "row 7: expected 2304 pixels"),
         (replaced(1, "Training", "Trainign"), "Usage says Trainign"),
+        (lambda rows: [rows[0], *(row.rsplit(",", 1)[0] + ",7" for row in rows[1:])], "Usage says 7"),
         (lambda rows: rows[:1], "a header and no rows"),
         (lambda _: [""], "is not a csv file"),
     ],

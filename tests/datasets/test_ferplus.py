@@ -81,6 +81,9 @@ def test_bad_votes_get_one_clear_line(write_votes, tmp_path):
         load_ferplus(folder)
     with pytest.raises(UnknownNameError, match="No FER\\+ mode is called 'majorty'. Did you mean 'majority'"):
         load_ferplus(folder, mode="majorty")
+    write_votes([[use, "a.png", "many", *vote[1:]] for use, vote in zip(USAGE, VOTES, strict=True)])
+    with pytest.raises(DataError, match="row 0: votes are whole numbers"):
+        load_ferplus(folder)
     (tmp_path / "fer2013new.csv").unlink()
     with pytest.raises(DataError, match="cannot be read as FER\\+ votes"):
         load_ferplus(folder)

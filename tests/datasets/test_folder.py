@@ -26,7 +26,7 @@ def test_label_order_is_alphabetical_and_recorded(tree):
     found = load_folder(tree, "all")
     assert found.class_names == ("Anger", "happy")
     assert found.labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert found.ids[0] == "folder/Anger/deep/0"
+    assert found.ids[0] == "folder/Anger/deep/0.png"
 
 
 def test_a_given_order_is_kept_and_matches_by_canonical_name(tree):
@@ -59,7 +59,7 @@ def test_colour_keeps_three_channels_and_values(tree):
 def test_split_folders(tmp_path):
     for split, name in (("train", "sad"), ("valid", "sad"), ("test", "happy")):
         put(tmp_path, f"{split}/{name}/1.png")
-    assert load_folder(tmp_path, "select").ids == ("folder/valid/sad/1",)
+    assert load_folder(tmp_path, "select").ids == ("folder/valid/sad/1.png",)
     assert load_folder(tmp_path, "all").class_names == ("happy", "sad")
     (tmp_path / "valid").rename(tmp_path / "other")
     with pytest.raises(DataError, match="has no split 'select'; it has"):
@@ -95,4 +95,19 @@ def test_pictures_of_two_sizes_need_a_size(tmp_path):
 def test_single_files(tmp_path):
     found = load_files([put(tmp_path, "a.png"), put(tmp_path, "b.png")], size=8, channels=1)
     assert found.pixels.shape == (2, 1, 8, 8)
-    assert found.ids == ("a.png", "b.png")
+    assert found.ids == ((tmp_path / "a.png").as_posix(), (tmp_path / "b.png").as_posix())
+
+
+def test_pictures_of_one_name_keep_apart(tmp_path):
+    for colour, place in enumerate(("sad/a.png", "sad/a.bmp", "happy/a.png")):
+        put(tmp_path, place, (colour, 0, 0))
+    found = load_folder(tmp_path)
+    assert len(set(found.ids)) == 3
+    assert [int(found.find((name,)).pixels[:][0, 0, 0, 0]) for name in found.ids] == [2, 1, 0]
+
+
+def test_two_folders_for_one_class_are_refused(tmp_path):
+    put(tmp_path, "happy/1.png")
+    put(tmp_path, "Happiness/1.png")
+    with pytest.raises(DataError, match="two folders for one class: 'Happiness' and 'happy'"):
+        load_folder(tmp_path)

@@ -31,7 +31,13 @@ def test_the_source_reads_the_same_samples_again():
         ("synthetic:many", {}, DataError, "'many' is not a number"),
         ("synthetic:7", {"sede": 1}, ConfigError, "No option of synthetic is called 'sede'. Did you mean 'seed'"),
         ("synthetic:7?sede=1", {}, ConfigError, "Did you mean 'seed'"),
-        ("synthetic:7", {"channels": 2}, DataError, "cannot be turned into 2"),
+        ("synthetic:7?seed=abc", {}, ConfigError, "option seed of synthetic is a number, not 'abc'"),
+        ("synthetic:7?seed", {}, ConfigError, "option seed of synthetic is a number, not ''"),
+        ("synthetic:7?wrong_labels=few", {}, ConfigError, "option wrong_labels of synthetic is a number"),
+        ("synthetic:7?watermark=5", {}, DataError, "5"),
+        ("synthetic:7?size=100000", {}, ConfigError, "size 1 to 1024"),
+        ("synthetic:7?channels=2", {}, ConfigError, "1 or 3 channels"),
+        ("synthetic:7", {"channels": 2}, ConfigError, "1 or 3 channels"),
     ],
 )
 def test_bad_names_get_one_clear_line(spec, options, kind, says):

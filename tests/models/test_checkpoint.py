@@ -1,6 +1,7 @@
 import json
 import pickle
 import struct
+from dataclasses import replace
 
 import pytest
 import torch
@@ -167,9 +168,29 @@ def test_nothing_is_ever_unpickled(model, tmp_path):
         with pytest.raises(CheckpointError, match="not a state dict that loads without running code"):
             load(tmp_path / name, card=CARD)
     assert not Bomb.fired
+    (tmp_path / "empty.pth").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="Nothing of it was run") as caught:
+        load(tmp_path / "empty.pth", card=CARD)
+    assert "weights_only" not in str(caught.value)
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(CheckpointError, match="something other than a state dict"):
         load(tmp_path / "list.pt", card=CARD)
+
+
+def test_a_given_card_serves_a_file_without_one(model, tmp_path):
+    save_file(model.network.state_dict(), tmp_path / "bare.safetensors")
+    with pytest.raises(CheckpointError, match="carries no model card"):
+        load(tmp_path / "bare.safetensors")
+    assert load(tmp_path / "bare.safetensors", card=CARD).card == CARD
+
+
+def test_what_could_not_be_loaded_again_is_not_written(model, tmp_path):
+    own = Classifier(model.network, replace(CARD, architecture="MyNetwork"))
+    with pytest.raises(CheckpointError, match="MyNetwork could not be loaded again"):
+        save(own, tmp_path / "own.safetensors")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="cannot be written"):
+        save(model, tmp_path / "file" / "net.safetensors")
 
 
 def test_a_full_or_forbidden_place_keeps_the_old_file(model, path, monkeypatch):

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torchvision.models import mobilenet_v2, resnet18, vgg11
 
-from inspect_fer.errors import NetworkError
+from inspect_fer.errors import NetworkError, UnknownNameError
 from inspect_fer.models.wrap import wrap
 
 THREE = {"class_names": ("a", "b", "c"), "input_size": (3, 64, 64), "mean": (0.5,) * 3, "std": (0.2,) * 3}
@@ -22,6 +22,13 @@ def test_a_given_layer_is_kept_and_nothing_is_changed():
     assert wrap(network, **THREE, cam_layer="layer2").card.cam_layer == "layer2"
     assert all(module.training for module in network.modules())
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
+def test_a_list_serves_as_size_and_a_layer_must_be_there():
+    model = wrap(resnet18(num_classes=3), **(THREE | {"input_size": [3, 64, 64]}))
+    assert model.normalise(torch.zeros(1, 3, 64, 64, dtype=torch.uint8)).shape == (1, 3, 64, 64)
+    with pytest.raises(UnknownNameError, match="layer5"):
+        wrap(resnet18(num_classes=3), **THREE, cam_layer="layer5")
 
 
 def test_a_network_without_maps_has_no_layer():

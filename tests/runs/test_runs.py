@@ -95,6 +95,49 @@ def test_faces_of_no_dataset_are_kept_in_the_run(model, faces, tmp_path):
     assert torch.equal(again.truth["label"], faces.truth["label"])
 
 
+def test_edited_faces_are_never_taken_for_the_originals(model, faces, tmp_path):
+    from dataclasses import replace
+
+    dark = replace(faces, pixels=torch.zeros_like(faces.pixels))
+    run = make_run(tmp_path / "dark", model, dark, [])
+    with pytest.raises(DataError, match="are no longer those of synthetic:14"):
+        faces_of(run)
+    kept = make_run(tmp_path / "kept", model, replace(dark, source={}), [])
+    assert not faces_of(kept).pixels.any()
+
+
+def test_what_does_not_belong_together_is_no_run(run, model, faces, tmp_path):
+    with pytest.raises(RunError, match="The prediction is of other samples"):
+        save_run(tmp_path / "a", model, faces[:3], run.prediction)
+    other = Explanation(
+        ("x",), torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, dtype=torch.int64), {"name": "m"}, "", (1, 4, 4)
+    )
+    with pytest.raises(RunError, match="m is of other samples"):
+        save_run(tmp_path / "a", model, faces, run.prediction, other)
+
+
+def test_a_taken_folder_is_told_before_the_work(run, model, faces, monkeypatch):
+    monkeypatch.setattr("inspect_fer.runs.make.predict", lambda *_, **__: pytest.fail("worked for nothing"))
+    with pytest.raises(RunError, match="is there already"):
+        make_run(run.folder, model, faces, [])
+
+
+def test_an_interruption_while_replacing_keeps_the_old_run(run, model, faces, monkeypatch):
+    from pathlib import Path
+
+    rename = Path.rename
+
+    def interrupted(self, target):
+        if self.name.endswith(".part"):
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_run(run.folder, model, faces, run.prediction, overwrite=True)
+    assert len(open_run(run.folder).explanations) == 2
+
+
 def test_a_folder_that_is_taken_is_refused_and_only_a_run_is_overwritten(run, model, faces):
     before = (run.folder / "run.json").read_bytes()
     with pytest.raises(RunError, match="is there already.*--force"):

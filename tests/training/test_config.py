@@ -32,6 +32,13 @@ def test_defaults_are_written_once():
         ({"training": {"optimizer": "adamm"}}, "Did you mean 'adam'"),
         ({"training": 3}, "\\[training\\] must be a table"),
         ({"augment": {"flip": "often"}}, "augment.flip must be float"),
+        ({"training": {"learning_rate": float("inf")}}, "above 0 and finite"),
+        ({"training": {"weight_decay": -1.0}}, "weight_decay must be from 0"),
+        ({"training": {"label_smoothing": 5.0}}, "label_smoothing must be from 0 to 1"),
+        ({"training": {"momentum": -2.0}}, "momentum must be from 0 to 1"),
+        ({"training": {"seed": 10**20}}, "seed must be from 0"),
+        ({"augment": {"scale": 9.0}}, "scale must be from 0 to 0.9"),
+        ({"augment": {"flip": -3.0}}, "flip must be from 0 to 1"),
         ({"network": {"size": 48}}, "\\[network\\] is incomplete"),
     ],
 )

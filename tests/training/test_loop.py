@@ -132,6 +132,32 @@ def test_a_damaged_state_is_told(faces, tmp_path):
         trained(recipe(epochs=1), faces, tmp_path)
 
 
+def test_a_state_of_something_else_is_told(faces, tmp_path):
+    trained(recipe(epochs=1), faces, tmp_path)
+    torch.save({"other": 1}, tmp_path / "state.pt")
+    with pytest.raises(RunError, match="is of something else. Add --restart"):
+        trained(recipe(epochs=1), faces, tmp_path)
+
+
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_epochs_before(faces, tmp_path):
+    plan = recipe(epochs=6, optimizer="sgd", learning_rate=1e12)
+    with pytest.raises(ConfigError, match="The loss is not a number any more in epoch"):
+        trained(plan, faces, tmp_path)
+
+
+@pytest.mark.parametrize("device", ["cuda" if not torch.cuda.is_available() else "xpu", "foo", "meta"])
+def test_a_device_that_is_not_there_is_told_before_anything_is_written(faces, tmp_path, device):
+    with pytest.raises(ConfigError, match=f"There is no device '{device}' here"):
+        trained(recipe(), faces, tmp_path / "log", device=device)
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_resumed_training_tells_the_best_epochs_as_before(faces, tmp_path):
+    plan = recipe(epochs=4)
+    first, second = (trained(plan, faces, tmp_path) for _ in range(2))
+    assert [epoch.best for epoch in first] == [epoch.best for epoch in second]
+
+
 def test_a_full_disk_keeps_the_last_whole_epoch(faces, tmp_path, monkeypatch):
     plan = recipe(epochs=3)
     running = train(plan, *faces, tmp_path)

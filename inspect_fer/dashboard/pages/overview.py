@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-import torch
 
 from inspect_fer.dashboard.charts import (
     class_chart,
@@ -16,9 +15,7 @@ from inspect_fer.dashboard.charts import (
     share,
 )
 from inspect_fer.dashboard.shared import need_run, plain
-from inspect_fer.errors import FerError
 from inspect_fer.metrics import MEASURES, evaluate
-from inspect_fer.models import build
 from inspect_fer.schema import Run
 
 
@@ -84,23 +81,6 @@ def training(history: list[Mapping[str, float]]) -> None:
         st.dataframe(pd.DataFrame(history), hide_index=True, alt="Every epoch of the training")
 
 
-def parameters(card: Mapping[str, Any]) -> str:
-    """How many weights the network has, counted on one that takes no memory; nothing for networks of the user's own."""
-    channels, size, _ = card["input_size"]
-    try:
-        with torch.device("meta"):
-            network = build(
-                card["architecture"],
-                channels=channels,
-                classes=len(card["class_names"]),
-                size=size,
-                options=card.get("options"),
-            )
-    except FerError:
-        return ""
-    return f"{sum(weights.numel() for weights in network.parameters()):,}"
-
-
 def card_lines(run: Run) -> dict[str, str]:
     """The lines of the model card that are filled."""
     card = run.manifest["card"]
@@ -108,7 +88,7 @@ def card_lines(run: Run) -> dict[str, str]:
     lines = {
         "Network": card["architecture"],
         "Options": ", ".join(f"{name} = {value}" for name, value in card.get("options", {}).items()),
-        "Parameters": parameters(card),
+        "Parameters": f"{run.manifest['model']['parameters']:,}",
         "Input": f"{size[1]} x {size[2]} pixels, {'grey' if size[0] == 1 else f'{size[0]} channels'}",
         "Classes": ", ".join(card["class_names"]),
         "Output": card.get("output"),
