@@ -26,4 +26,9 @@ page = st.navigation(
 apply_style()
 with boundary():
     choose_run()
+    waiting = st.empty()
+    if "opened" not in st.session_state:
+        waiting.caption("Opening the run. The first page takes a few seconds.")
     page.run()
+    waiting.empty()
+    st.session_state["opened"] = True

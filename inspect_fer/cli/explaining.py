@@ -74,6 +74,7 @@ def explain_faces(
         Path | None, typer.Option("--out", "-o", help="By default reports/explain-MODEL, replaced each time.")
     ] = None,
     *,
+    crop: Annotated[bool, typer.Option("--crop", help="Find the largest face in each picture file.")] = False,
     force: Force = False,
 ) -> None:
     """Explain a few faces: a run folder with a picture of the maps for each method in it."""
@@ -82,7 +83,7 @@ def explain_faces(
     from inspect_fer.runs import make_run
 
     network = load(model)
-    faces = first(_faces(network.card, data, split, files), limit)
+    faces = first(_faces(network.card, data, split, files, crop=crop), limit)
     folder = out or default_out("explain", model)
     with progress() as track:
         run = make_run(
@@ -102,16 +103,18 @@ def explain_faces(
     typer.echo(f"{len(run)} faces in {run.folder}. See them: inspect-fer dashboard {run.folder}")
 
 
-def _faces(card: "ModelCard", data: str | None, split: str, files: list[Path] | None) -> "Samples":
+def _faces(card: "ModelCard", data: str | None, split: str, files: list[Path] | None, *, crop: bool) -> "Samples":
     from inspect_fer.datasets import labelled_as, load_files, samples_for
     from inspect_fer.errors import DataError
+    from inspect_fer.faces import load_photos
 
     if (data is None) == (not files):
         raise DataError("Name either picture files or a dataset with --data.")
     if data is not None:
         return samples_for(card, data, split)
     channels, size, _ = card.input_size
-    return labelled_as(load_files(files or [], size=size, channels=channels), card.class_names)
+    read = load_photos if crop else load_files
+    return labelled_as(read(files or [], size=size, channels=channels), card.class_names)
 
 
 def run_dataset(

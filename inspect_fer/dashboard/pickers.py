@@ -14,6 +14,7 @@ from inspect_fer.dashboard.shared import OWN, Network, faces_in, network_at, net
 from inspect_fer.errors import DataError, NetworkError
 from inspect_fer.explain import METHODS, make_method
 from inspect_fer.explain.method import Method
+from inspect_fer.faces import crop_face
 from inspect_fer.images import read_image
 from inspect_fer.schema import Run, Samples
 
@@ -181,5 +182,9 @@ def uploaded(network: Network) -> Samples | None:
     file = st.file_uploader("A face", type=["png", "jpg", "jpeg"], key="upload", max_upload_size=20)
     if file is None:
         return None
-    pixels = read_image(file, size=card.input_size[1], channels=card.input_size[0])
+    channels, size, _ = card.input_size
+    if st.checkbox("Find the face in it", key="find face"):
+        pixels = crop_face(read_image(file), size=size, channels=channels, name=file.name)
+    else:
+        pixels = read_image(file, size=size, channels=channels)
     return Samples((file.name,), pixels[None], torch.tensor([-1]), card.class_names)

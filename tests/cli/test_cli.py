@@ -164,6 +164,7 @@ def test_recipes_are_listed(call):
         ("explain --model net.safetensors --data synthetic:7 --layer blocks.9", "No layer is called 'blocks.9'"),
         ("explain --model net.safetensors --data synthetic:7 --targets 9", "9"),
         ("explain --model net.safetensors --data synthetic:7 --targets everything", "everything"),
+        ("explain wall.png --crop --model net.safetensors", "No upright, frontal face was found in wall.png"),
         ("explain --model net.safetensors", "Name either picture files or a dataset"),
         ("explain none.png --model net.safetensors", "none.png cannot be read as a picture"),
         ("explain --model net.safetensors --data synthetic:7 --out thesis", "thesis is there already"),
@@ -189,6 +190,7 @@ def test_recipes_are_listed(call):
 def test_a_users_mistake_is_one_line_and_exit_code_2_and_loses_nothing(call, net, workplace, line, says):
     for name in ("odd.safetensors", "odd.csv", "odd.pth"):
         (workplace / name).write_text("a,b\n1,2\n")
+    Image.new("L", (80, 80), 90).save(workplace / "wall.png")
     (workplace / "thesis").mkdir()
     (workplace / "thesis" / "chapter.tex").write_text("...")
     before = sorted(path.name for path in workplace.rglob("*"))
