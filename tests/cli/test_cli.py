@@ -26,7 +26,7 @@ batch_size = 14
 
 
 @pytest.fixture(autouse=True)
-def workplace(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return tmp_path
@@ -64,8 +64,8 @@ def test_every_command_explains_itself_with_an_example(call, name):
     assert all(line.strip() for line in out.splitlines() if line.startswith("  -"))
 
 
-def test_train_evaluate_explain_report_one_after_the_other(call, workplace):
-    (workplace / "small.toml").write_text(RECIPE)
+def test_train_evaluate_explain_report_one_after_the_other(call, folder):
+    (folder / "small.toml").write_text(RECIPE)
     code, out, err = call("train --recipe small.toml --data synthetic:28 --out mine.safetensors --licence MIT")
     assert code == 0, err
     assert "test split" in out
@@ -92,13 +92,13 @@ def test_train_evaluate_explain_report_one_after_the_other(call, workplace):
     assert "index.html" in out
 
 
-def test_a_finished_training_is_not_trained_again(call, workplace):
-    (workplace / "small.toml").write_text(RECIPE)
+def test_a_finished_training_is_not_trained_again(call, folder):
+    (folder / "small.toml").write_text(RECIPE)
     call("train --recipe small.toml --data synthetic:28 --out mine.safetensors")
-    before = (workplace / "mine.safetensors").read_bytes()
+    before = (folder / "mine.safetensors").read_bytes()
     code, _, err = call("train --recipe small.toml --data synthetic:28 --out mine.safetensors")
     assert code == 0, err
-    assert (workplace / "mine.safetensors").read_bytes() == before
+    assert (folder / "mine.safetensors").read_bytes() == before
 
 
 def test_run_predicts_all_and_explains_some(call, net):
@@ -109,13 +109,13 @@ def test_run_predicts_all_and_explains_some(call, net):
     assert "majority" in out or "always" in out
 
 
-def test_a_dataset_without_test_split_still_gives_a_network(call, workplace):
+def test_a_dataset_without_test_split_still_gives_a_network(call, folder):
     for split in ("train", "select"):
         for number in range(14):
-            path = workplace / "faces" / split / ("sad", "happy")[number % 2] / f"{number}.png"
+            path = folder / "faces" / split / ("sad", "happy")[number % 2] / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.new("L", (24, 24), 15 * number).save(path)
-    (workplace / "small.toml").write_text(RECIPE)
+    (folder / "small.toml").write_text(RECIPE)
     code, out, err = call("train --recipe small.toml --data folder:faces --out mine.safetensors")
     assert code == 0
     assert "not scored on the test split" in err
@@ -128,17 +128,17 @@ def test_a_class_may_be_named(call, net):
     assert open_run("reports/explain-net").explanations["grad-cam"].targets.tolist() == [[3], [3]]
 
 
-def test_explain_takes_files(call, net, workplace):
+def test_explain_takes_files(call, net, folder):
     Image.new("RGB", (60, 40), (90, 90, 90)).save("face.png")
     code, _, _ = call(f"explain face.png --model {net} --targets 3")
     assert code == 0
     assert open_run("reports/explain-net").explanations["grad-cam"].targets.tolist() == [[3]]
 
 
-def test_import_turns_a_state_dict_into_a_checkpoint(call, workplace):
+def test_import_turns_a_state_dict_into_a_checkpoint(call, folder):
     card = ModelCard("baseline", NAMES, (1, 24, 24), (0.5,), (0.25,), "blocks.3.relu", {"width": 2})
     torch.save(build("baseline", size=24, options={"width": 2}).state_dict(), "net.pth")
-    (workplace / "card.json").write_text(json.dumps(card.as_dict()))
+    (folder / "card.json").write_text(json.dumps(card.as_dict()))
     assert call("import net.pth --card card.json --out net.safetensors")[0] == 0
     assert load("net.safetensors").card == card
 
@@ -187,20 +187,20 @@ def test_recipes_are_listed(call):
         ("import odd.pth --card odd.csv --out a.safetensors", "cannot be read as a model card"),
     ],
 )
-def test_a_users_mistake_is_one_line_and_exit_code_2_and_loses_nothing(call, net, workplace, line, says):
+def test_a_users_mistake_is_one_line_and_exit_code_2_and_loses_nothing(call, net, folder, line, says):
     for name in ("odd.safetensors", "odd.csv", "odd.pth"):
-        (workplace / name).write_text("a,b\n1,2\n")
-    Image.new("L", (80, 80), 90).save(workplace / "wall.png")
-    (workplace / "thesis").mkdir()
-    (workplace / "thesis" / "chapter.tex").write_text("...")
-    before = sorted(path.name for path in workplace.rglob("*"))
+        (folder / name).write_text("a,b\n1,2\n")
+    Image.new("L", (80, 80), 90).save(folder / "wall.png")
+    (folder / "thesis").mkdir()
+    (folder / "thesis" / "chapter.tex").write_text("...")
+    before = sorted(path.name for path in folder.rglob("*"))
     code, _, err = call(line)
     told = [row for row in err.splitlines() if row.strip()]
     assert code == 2
     assert says in told[-1]
     assert len(told) == 1
     assert told[0].startswith("inspect-fer: ")
-    assert sorted(path.name for path in workplace.rglob("*")) == before
+    assert sorted(path.name for path in folder.rglob("*")) == before
 
 
 def test_a_wrong_option_is_told(call):
