@@ -1,5 +1,6 @@
 """`demo`: two networks on synthetic faces, one of which cheats; everything that is shown is computed."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 FACES = "synthetic:280?seed=11&wrong_labels=0.06&watermark=happiness"
 NETWORKS = {"demo": "demo", "demo-watermark": "demo_watermark"}
 MARKED = "happiness"
+CORNER = 16
+"""Side of the corner in pixels: two cells of Grad-CAM, whose peak lies one cell inwards of the mark of 7 x 7."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,12 +53,10 @@ def _run(folder: Path, network: str) -> "Run":
     from inspect_fer.runs import make_run, open_run
 
     model = load(network)
-    try:
+    with suppress(RunError):  # not there yet, or damaged: it is made now
         run = open_run(folder)
         if run.manifest["model"]["sha256"] == fingerprint(model.network) and run.manifest["dataset"]["spec"] == FACES:
             return run
-    except RunError:
-        pass  # not there yet, or damaged: it is made now
     with progress() as track:
         return make_run(
             folder,
@@ -78,8 +79,8 @@ def _tell(name: str, run: "Run", faces: "Samples") -> None:
     for method, explanation in run.explanations.items():
         hits, chance = corner_hits(explanation, faces)
         typer.echo(
-            f"  {method}: on {hits:.0%} of the marked faces the strongest evidence for {MARKED} lies in the marked "
-            f"corner ({chance:.0%} by chance)"
+            f"  {method}: on {hits:.0%} of the marked faces the strongest evidence for {MARKED} lies in the {CORNER} x "
+            f"{CORNER} pixels of the marked corner ({chance:.0%} by chance)"
         )
 
 
@@ -90,7 +91,7 @@ def found_wrong_labels(prediction: "Prediction", faces: "Samples") -> tuple[int,
     return int(planted[prediction.loss.nan_to_num(0).topk(count).indices].sum()), count
 
 
-def corner_hits(explanation: "Explanation", faces: "Samples", side: int = 16) -> tuple[float, float]:
+def corner_hits(explanation: "Explanation", faces: "Samples", side: int = CORNER) -> tuple[float, float]:
     """Pointing game (Zhang et al., ECCV 2016, arXiv:1608.00507) over the marked faces.
 
     Returns the share of maps for the marked class whose peak lies in the bottom right corner, side x side pixels, and
