@@ -3,9 +3,9 @@
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from inspect_fer.errors import CheckpointError, FerError, UnknownNameError
 from inspect_fer.lookup import no_such_name
 from inspect_fer.models import ARCHITECTURES, build
+from inspect_fer.models.libraries import LIBRARIES, from_library
+from inspect_fer.models.weights import FOREIGN, read_foreign
 from inspect_fer.schema import Classifier, ModelCard
 from inspect_fer.shipped import shipped_folders
-
-FOREIGN = frozenset({".pt", ".pth", ".bin", ".ckpt"})
 
 
 def checkpoint_paths() -> dict[str, Path]:
@@ -37,7 +37,7 @@ def load(name_or_path: str | Path, *, card: ModelCard | None = None) -> Classifi
     """
     path = _find(name_or_path)
     if path.suffix in FOREIGN:
-        return _assemble(_read_foreign(path), _given(card, path), path)
+        return _assemble(read_foreign(path), _given(card, path), path)
     tensors, stored = _read(path, card)
     return _assemble(tensors, stored, path)
 
@@ -57,10 +57,11 @@ def save(classifier: Classifier, path: str | Path, *, half: bool = False) -> Non
     Raises CheckpointError when it cannot be written, or not be loaded again because the network is none of ours.
     """
     path, card = Path(path), classifier.card
-    if card.architecture not in ARCHITECTURES:
+    if card.architecture not in ARCHITECTURES and not from_library(card.architecture):
         raise CheckpointError(
             f"A checkpoint of {card.architecture} could not be loaded again; networks that can: "
-            f"{', '.join(ARCHITECTURES)}. Save your own network's state_dict() with torch."
+            f"{', '.join(ARCHITECTURES)}, {', '.join(f'{library}:NAME' for library in LIBRARIES)}. Save your own "
+            "network's state_dict() with torch."
         )
     tensors = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
@@ -129,41 +130,38 @@ def _given(card: ModelCard | None, path: Path) -> ModelCard:
     return card
 
 
-def _read_foreign(path: Path) -> dict[str, Tensor]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch remarks on old formats
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as problem:  # torch raises whatever a hostile file makes it stumble over
-        raise CheckpointError(
-            f"{path} is not a state dict that loads without running code. Nothing of it was run; save the network's "
-            "state_dict() where it was made."
-        ) from problem
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise CheckpointError(f"{path} holds something other than a state dict of tensors.")
-    return {str(name).removeprefix("module."): value for name, value in loaded.items()}
-
-
 def _assemble(tensors: dict[str, Tensor], card: ModelCard, path: Path) -> Classifier:
-    """Build the network without memory, compare every shape, and only then take the weights."""
-    channels, size, _ = card.input_size
+    floats = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
     try:
-        with torch.device("meta"):
-            network = build(
-                card.architecture, channels=channels, classes=len(card.class_names), size=size, options=card.options
-            )
+        network = network_around(card, floats, str(path))
+    except CheckpointError:
+        raise
     except FerError as problem:
         raise CheckpointError(f"{path}: {problem}") from problem
-    _compare(network, tensors, path)
-    floats = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
-    network.load_state_dict(floats, assign=True)
     return Classifier(network.eval(), card, str(path))
 
 
-def _compare(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+def network_around(card: ModelCard, weights: Mapping[str, Tensor], source: str = "The state dict") -> nn.Module:
+    """Build the network of a card around these weights, which become its own; no random number is drawn.
+
+    It is built without memory and every shape compared before it takes the weights. source: what to call them.
+    Raises CheckpointError where they do not fit, UnknownNameError or ConfigError as `build` does.
+    """
+    channels, size, _ = card.input_size
+    make = partial(
+        build, card.architecture, channels=channels, classes=len(card.class_names), size=size, options=card.options
+    )
+    with torch.device("meta"):
+        network = make()
+    _compare(network, weights, source)
+    if from_library(card.architecture):  # may hold tensors that are in no state dict
+        with torch.random.fork_rng(devices=[]):
+            network = make()
+    network.load_state_dict(weights, assign=True)
+    return network
+
+
+def _compare(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in tensors.items()}
     for problem, names in (
@@ -174,6 +172,6 @@ def _compare(network: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> N
         if names:
             first = min(names)
             raise CheckpointError(
-                f"{path} does not fit the network of its card: it {problem} {first} "
+                f"{source} does not fit the network of its card: it {problem} {first} "
                 f"({found.get(first, 'nothing')}, expected {wanted.get(first, 'nothing')}; {len(names)} such)."
             )
