@@ -1,108 +1,132 @@
 """Datasets: a function each, from where it lies to `Samples`."""
 
-import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
-from urllib.parse import parse_qsl
+from typing import Any
 
-from torch import Tensor
-
+from inspect_fer.datasets.affectnet import load_affectnet
+from inspect_fer.datasets.ckplus import load_ckplus
+from inspect_fer.datasets.combine import combined, tags
+from inspect_fer.datasets.disfa import load_disfa
 from inspect_fer.datasets.fer2013 import load_fer2013
 from inspect_fer.datasets.ferplus import load_ferplus
 from inspect_fer.datasets.folder import load_files, load_folder
-from inspect_fer.datasets.labels import labelled_as
+from inspect_fer.datasets.labels import labelled_as, names_in_view, viewed
+from inspect_fer.datasets.lazy import centred, fitted
+from inspect_fer.datasets.rafdb import load_rafdb
+from inspect_fer.datasets.spec import OF_THE_WHOLE, SHARED, Part, cast, no_option, own_options, split_spec, written
 from inspect_fer.datasets.synthetic import load_synthetic
+from inspect_fer.datasets.tfeid import load_tfeid
+from inspect_fer.emotions import united
 from inspect_fer.errors import ConfigError, DataError
-from inspect_fer.images import MODES, fit
-from inspect_fer.lookup import lookup, no_such_name
+from inspect_fer.images import MODES
+from inspect_fer.lookup import lookup
 from inspect_fer.schema import MAX_SIDE, ModelCard, Samples
 
 DATASETS: dict[str, Callable[..., Samples]] = {
     "fer2013": load_fer2013,
     "ferplus": load_ferplus,
+    "rafdb": load_rafdb,
+    "ckplus": load_ckplus,
+    "tfeid": load_tfeid,
+    "disfa": load_disfa,
+    "affectnet": load_affectnet,
     "folder": load_folder,
     "synthetic": load_synthetic,
 }
 
-__all__ = ["DATASETS", "labelled_as", "load_files", "samples", "samples_for"]
+__all__ = ["DATASETS", "labelled_as", "load_files", "samples", "samples_for", "viewed"]
 
 
 def samples(
-    spec: str, split: str = "test", *, size: int | None = None, channels: int | None = None, **options: Any
+    spec: str,
+    split: str = "test",
+    *,
+    size: int | None = None,
+    channels: int | None = None,
+    classes: str | Sequence[str] | None = None,
+    **options: Any,
 ) -> Samples:
     """Read the samples of a dataset named KIND:PATH, such as "fer2013:fer2013.csv" or "synthetic:500".
 
-    spec: options may follow it as in "synthetic:500?seed=3&watermark=happiness"
-    split: one of the dataset's own names, or "train", "select", "test", "all"
+    spec: options may follow it as in "synthetic:500?seed=3&watermark=happiness"; several datasets are joined by "+",
+        and size, channels and classes behind the last hold for all
+    split: one of the dataset's own names, or "train", "select", "test", "all", or several joined by "+"
     size, channels: of the pixels, where another than the dataset's own is wanted
-    options: the dataset's own, such as mode="majority" for ferplus
+    classes: a view of the emotions ("six", "seven", "eight", "polarity") or class names; rows of others are dropped
+    options: the dataset's own, such as mode="majority" for ferplus; train, select or test name the splits that shall
+        play that role, such as test="PublicTest+PrivateTest", or "none"
 
     Raises UnknownNameError, DataError or ConfigError.
     """
-    kind, colon, rest = spec.partition(":")
-    where, _, query = rest.partition("?")
-    if not colon or not where:
-        raise DataError(f"A dataset is named KIND:PATH, such as fer2013:fer2013.csv or synthetic:500, not {spec!r}.")
-    load, place = lookup(DATASETS, kind, "dataset"), _place(kind, where)
-    given = {name: value for name, value in (("size", size), ("channels", channels)) if value is not None} | options
-    own = {name: kinds for name, kinds in get_type_hints(load).items() if name in _own_options(load)}
-    chosen = given | _values(query, own | {"size": int, "channels": int}, kind)
-    unknown = [name for name in chosen if name not in {*own, "size", "channels"}]
-    if unknown:
-        raise _no_option(unknown[0], own, kind)
+    parts = split_spec(spec, DATASETS)
+    asked = {"size": size, "channels": channels, "classes": classes}
+    given = {name: value for name, value in asked.items() if value is not None} | options
+    chosen = _options(parts, given)
+    found = _read(parts[0], split, chosen[0]) if len(parts) == 1 else _read_all(parts, split, chosen)
+    return replace(found, source={**found.source, "spec": "+".join(map(str, parts)), "split": split, "options": given})
+
+
+def _options(parts: Sequence[Part], given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was asked of each part: behind its name, behind the last name for all, or by keyword, the first winning."""
+    known = [own_options(lookup(DATASETS, part.kind, "dataset")) | SHARED for part in parts]
+    for name in given:
+        if not any(name in own for own in known):
+            raise no_option(name, [choice for own in known for choice in own], "+".join(part.kind for part in parts))
+    behind = [written(part, own) for part, own in zip(parts, known, strict=True)]
+    whole = {**given, **{name: value for name, value in behind[-1].items() if name in OF_THE_WHOLE}}
+    return [
+        {name: value for name, value in whole.items() if name in own} | words
+        for own, words in zip(known, behind, strict=True)
+    ]
+
+
+def _read(part: Part, split: str, chosen: Mapping[str, Any]) -> Samples:
+    played = cast(split, chosen, part.kind)
+    if played is None:
+        raise DataError(f"{part} takes no part in the split {split}.")
+    return _shown(_loaded(part, played, chosen), chosen)
+
+
+def _read_all(parts: Sequence[Part], split: str, chosen: Sequence[Mapping[str, Any]]) -> Samples:
+    """The parts that take part in the split, as one; the classes are the same in every split."""
+    read, orders = [], []
+    for tag, part, options in zip(tags([part.kind for part in parts]), parts, chosen, strict=True):
+        played = cast(split, options, part.kind)
+        if played is not None:
+            faces = _shown(_loaded(part, played, options), options)
+            read.append((tag, faces))
+            orders.append(faces.class_names)
+        elif "classes" in options:
+            orders.append(names_in_view(options["classes"]))
+        else:
+            orders.append(_loaded(part, "all", options).class_names)
+    if not read:
+        raise DataError(f"None of the datasets takes part in the split {split}.")
+    return combined(read, united(orders))
+
+
+def _loaded(part: Part, split: str, chosen: Mapping[str, Any]) -> Samples:
     if not 1 <= chosen.get("size", 1) <= MAX_SIDE or chosen.get("channels", 1) not in MODES:
         raise ConfigError(f"Pictures are read with size 1 to {MAX_SIDE} and 1 or 3 channels.")
-    read = load(place, split, **{name: value for name, value in chosen.items() if name in own})
-    if isinstance(read.pixels, Tensor):
-        read = replace(read, pixels=fit(read.pixels, size=chosen.get("size"), channels=chosen.get("channels")))
-    lasting = f"{kind}:{place}" + (f"?{query}" if query else "")
-    return replace(read, source={"spec": lasting, "split": split, "options": given})
+    load = DATASETS[part.kind]
+    return load(part.place, split, **{name: value for name, value in chosen.items() if name in own_options(load)})
 
 
-def _own_options(load: Callable[..., Samples]) -> list[str]:
-    parameters = inspect.signature(load).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+def _shown(faces: Samples, chosen: Mapping[str, Any]) -> Samples:
+    """The pictures at the size and with the classes asked for."""
+    faces = replace(faces, pixels=fitted(faces.pixels, size=chosen.get("size"), channels=chosen.get("channels")))
+    return viewed(faces, chosen["classes"]) if "classes" in chosen else faces
 
 
-def _no_option(name: str, own: Iterable[str], kind: str) -> ConfigError:
-    return ConfigError(no_such_name(name, dict.fromkeys([*own, "size", "channels"]), f"option of {kind}"))
+def samples_for(card: ModelCard, spec: str, split: str = "test", *, whole: bool = False, **options: Any) -> Samples:
+    """Read samples as a network takes them: its image size and channels, its class order.
 
-
-def _values(query: str, kinds: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Options written behind a dataset's name, as what the dataset takes: a number, a word, or words with commas."""
-    found = {}
-    for name, text in parse_qsl(query, keep_blank_values=True):
-        if name not in kinds:
-            raise _no_option(name, kinds, kind)
-        try:
-            found[name] = _value(text, kinds[name])
-        except ValueError as problem:
-            raise ConfigError(f"The option {name} of {kind} is a number, not {text!r}.") from problem
-    return found
-
-
-def _value(text: str, wanted: Any) -> int | float | str | list[str]:
-    parts = {wanted, *get_args(wanted)}
-    if int in parts:
-        return int(text)
-    if float in parts:
-        return float(text)
-    return text.split(",") if any(get_origin(part) is Sequence for part in parts) else text
-
-
-def _place(kind: str, where: str) -> Path | int:
-    if kind != "synthetic":
-        return Path(where).expanduser().absolute()
-    if not where.isdecimal():
-        raise DataError(f"synthetic:N draws N faces; {where!r} is not a number.")
-    return int(where)
-
-
-def samples_for(card: ModelCard, spec: str, split: str = "test", **options: Any) -> Samples:
-    """Read samples as a network takes them: its image size and channels, its class order."""
+    whole: leave pictures at the size the network reads them at, instead of cutting their centre to its input size
+    """
     channels, height, width = card.input_size
     if height != width:
         raise DataError(f"Datasets are read as squares; this network takes {height} x {width}.")
-    return labelled_as(samples(spec, split, **({"size": height, "channels": channels} | options)), card.class_names)
+    size = card.read_size or height
+    found = labelled_as(samples(spec, split, **({"size": size, "channels": channels} | options)), card.class_names)
+    return found if whole or size == height else replace(found, pixels=centred(found.pixels, height))

@@ -1,91 +1,103 @@
 """FER+. Barsoum et al., ICMI 2016, arXiv:1608.01041: ten crowd votes for each face of FER2013.
 
-The votes are joined to the faces by row, never by image name: the number in the name falls behind the row number, and
-four names occur twice.
+Two layouts. `fer2013new.csv` beside `fer2013.csv[.gz]` is the authority: its votes are joined to the faces by row,
+never by image name, because the number in the name falls behind the row number and four names occur twice. The folders
+FER2013Train, FER2013Valid and FER2013Test hold pictures with a `label.csv` each, joined by name; a few hundred of
+their votes differ from the authority's.
 """
 
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor
 
-from inspect_fer.datasets.fer2013 import find_csv, read_table
+from inspect_fer.datasets.fer2013 import find_csv
+from inspect_fer.datasets.known import checked
+from inspect_fer.datasets.listing import Face, gather, pictures
+from inspect_fer.datasets.pixel_csv import SIDE, read_table
 from inspect_fer.datasets.splits import FER2013_SPLITS, split_names
+from inspect_fer.datasets.tables import read_headless
+from inspect_fer.datasets.votes import COLUMNS, MODES, VOTES, Rule, as_votes, read_votes
 from inspect_fer.emotions import EMOTIONS
 from inspect_fer.errors import DataError
 from inspect_fer.lookup import lookup
 from inspect_fer.schema import Samples
 
-COLUMNS = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "NF")
-KINDS = len(EMOTIONS["ferplus"])
+FOLDERS = {"Training": "FER2013Train", "PublicTest": "FER2013Valid", "PrivateTest": "FER2013Test"}
+CLASSES = EMOTIONS["ferplus"]
 
 
 def load_ferplus(root: Path, split: str = "test", *, mode: str = "majority") -> Samples:
-    """Join `fer2013new.csv` to `fer2013.csv[.gz]`, both in `root`; label and drop rows by the rule `mode`.
+    """Read the faces and votes of a split, its rows labelled and dropped by the rule `mode`.
 
-    mode: "majority" keeps a face when one emotion has more than half of the votes that count
-    Returns labels (N,) and votes (N, 8), each row the emotions' share of the votes; `dropped` counts what is left out.
+    mode: "majority" keeps a face when one emotion has more than half of the votes that count; "crossentropy" and
+        "probability" when few emotions hold most of them (the same rows and shares: with "probability" a training
+        draws classes from the shares); "multi_target" when the emotions with 30 % or more hold more than half
+
+    Returns labels (N,), the emotion with the most votes, and votes (N, 8): each emotion's share of the votes, or for
+    multi_target an equal share for each target; `dropped` counts what is left out. Raises DataError for what is missing
+    or does not fit together.
     """
     rule = lookup(MODES, mode, "FER+ mode")
     wanted = split_names(split, FER2013_SPLITS)
     source = find_csv(root)
-    if source is None:
-        raise DataError(f"{root} holds no fer2013.csv or fer2013.csv.gz; FER+ needs it beside fer2013new.csv.")
+    if source is not None:
+        found = _from_csv(root, source, wanted, rule)
+    elif any((root / folder / "label.csv").is_file() for folder in FOLDERS.values()):
+        found = _from_folders(root, wanted, rule)
+    else:
+        raise DataError(
+            f"{root} holds no fer2013.csv or fer2013.csv.gz; FER+ needs it beside {VOTES}, or the folders "
+            f"{', '.join(FOLDERS.values())} with a label.csv each."
+        )
+    return checked(found, "ferplus", wanted) if mode == "majority" else found
+
+
+def _from_csv(root: Path, source: Path, wanted: Sequence[str], rule: Rule) -> Samples:
     table = read_table(source)
-    votes, named = read_votes(root / "fer2013new.csv", table.usage)
+    votes, named = read_votes(root / VOTES, table.usage)
     labels, shares, reasons = rule(votes)
-    reasons[~named] = "no image name"
-    rows = torch.isin(table.usage, torch.tensor([FER2013_SPLITS.index(name) for name in wanted]))
-    reasons = reasons[rows.numpy()]
-    keep = rows.nonzero().flatten()[torch.tensor(reasons.eq("").to_numpy())]
+    reasons = reasons.astype(object)
+    reasons[~named.numpy()] = "no image name"
+    rows = table.rows_of(wanted)
+    keep = (rows & torch.from_numpy(reasons == "")).nonzero().flatten()
     usage = table.usage[keep].tolist()
     return Samples(
         ids=tuple(f"ferplus/{FER2013_SPLITS[use]}/{row}" for use, row in zip(usage, keep.tolist(), strict=True)),
         pixels=table.pixels[keep],
         labels=labels[keep],
-        class_names=EMOTIONS["ferplus"],
+        class_names=CLASSES,
         votes=shares[keep],
-        dropped={str(name): int(count) for name, count in reasons[reasons.ne("")].value_counts().items()},
+        dropped=Counter(reason for reason in reasons[rows.numpy()].tolist() if reason),
     )
 
 
-def read_votes(path: Path, usage: Tensor) -> tuple[Tensor, "pd.Series[bool]"]:
-    """Read the votes (N, 10) float32 and which rows have an image name, checked row by row against FER2013's Usage."""
-    try:
-        rows = pd.read_csv(path)
-    except (OSError, ValueError) as problem:
-        raise DataError(f"{path} cannot be read as FER+ votes: {str(problem).strip()}.") from problem
-    missing = [name for name in ("Usage", "Image name", *COLUMNS) if name not in rows]
-    if missing:
-        raise DataError(f"{path} has no column {missing[0]!r}; fer2013new.csv has Usage, Image name and ten votes.")
-    if len(rows) != len(usage):
-        raise DataError(f"{path} has {len(rows)} rows, FER2013 {len(usage)}: they are joined by row and must agree.")
-    theirs = torch.tensor([FER2013_SPLITS.index(name) if name in FER2013_SPLITS else -1 for name in rows["Usage"]])
-    if not torch.equal(theirs, usage):
-        row = int((theirs != usage).nonzero()[0])
-        raise DataError(f"{path}, row {row}: Usage differs from FER2013's. One of the two files is in another order.")
-    votes = rows[list(COLUMNS)].apply(pd.to_numeric, errors="coerce").to_numpy("float32")
-    bad = ~(votes >= 0).all(axis=1)  # also where a vote is not a number
-    if bad.any():
-        raise DataError(f"{path}, row {int(bad.argmax())}: votes are whole numbers from 0.")
-    return torch.tensor(votes), rows["Image name"].notna()
+def _from_folders(root: Path, wanted: Sequence[str], rule: Rule) -> Samples:
+    """The folder layout: FER2013Train/{label.csv, fer0000000.png, ...} and so on."""
+    faces: list[Face[Path]] = []
+    shares = []
+    for split in wanted:
+        folder = root / FOLDERS[split]
+        names, votes = _read_label_csv(folder / "label.csv")
+        labels, share, reasons = rule(votes)
+        again = pd.Series(names).duplicated().tolist()
+        whys = ["image name occurs twice" if twice else str(why) for twice, why in zip(again, reasons, strict=True)]
+        listed = zip(names, labels.tolist(), whys, strict=True)
+        faces += [Face(folder / name, Path(name).stem, label, split, dropped=why) for name, label, why in listed]
+        shares.append(share[torch.tensor([not why for why in whys])])
+    found = gather("ferplus", faces, wanted, partial(pictures, size=SIDE, channels=1), CLASSES)
+    return replace(found, votes=torch.cat(shares))
 
 
-def majority(votes: Tensor) -> "tuple[Tensor, Tensor, pd.Series[str]]":
-    """The majority rule of the reference implementation, on votes (N, 10).
-
-    Single votes count as zero; of what remains the top column must have more than half, or the face is dropped; so is
-    one whose top is unknown or NF (not a face). Ties go to the first column. Returns labels (N,), the emotions' shares
-    (N, 8) and the reason why a row is dropped, "" where it is kept.
-    """
-    counted = votes.where(votes > 1, 0)
-    top, label = counted.max(dim=1)
-    reasons = pd.Series([""] * len(votes))
-    reasons[(label >= KINDS).numpy()] = "unknown or no face"
-    reasons[(top <= counted.sum(1) / 2).numpy()] = "no majority"
-    emotions = counted[:, :KINDS]
-    return label, emotions / emotions.sum(1, keepdim=True).clamp(min=1), reasons
-
-
-MODES = {"majority": majority}
+def _read_label_csv(path: Path) -> tuple[list[str], torch.Tensor]:
+    """Read names and votes (N, 10) of a label.csv, which has no header: name, box, ten votes."""
+    rows = read_headless(path, ["name", "box", *COLUMNS])
+    if not str(rows["box"].iloc[0]).lstrip().startswith("("):
+        raise DataError(
+            f"{path}, row 0: expected a name, a box such as (0, 0, 48, 48) and ten votes; label.csv has no header."
+        )
+    return rows["name"].astype(str).tolist(), as_votes(rows[list(COLUMNS)], path)

@@ -1,6 +1,6 @@
 """Any tree of class folders: ROOT/CLASS/... or ROOT/SPLIT/CLASS/..., read lazily."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -8,7 +8,7 @@ import torch
 from inspect_fer.datasets.splits import OTHER_NAMES, ROLES, split_names
 from inspect_fer.emotions import canonical
 from inspect_fer.errors import DataError
-from inspect_fer.images import ImageFiles, image_files, read_image
+from inspect_fer.images import SUFFIXES, ImageFiles, image_files, read_image
 from inspect_fer.schema import Samples
 
 
@@ -23,8 +23,9 @@ def load_folder(
     """Read the pictures below class folders; they stay on disk until they are used.
 
     size, channels: of the pixels, by default the first picture's
-    class_names: the order of the label ids; by default the folders' names in alphabetical order, as `class_names` of
-        the result records. A folder of pictures without class folders is read with unknown labels (-1).
+    class_names: the order of the label ids; by default the names of all splits' folders in alphabetical order, as
+        `class_names` of the result records. A folder of pictures without class folders is read with unknown labels
+        (-1).
 
     Raises DataError when there are no pictures, no such split, or a folder that is none of `class_names`.
     """
@@ -34,7 +35,7 @@ def load_folder(
     if not paths:
         raise DataError(f"There are no pictures below {root} ({split}).")
     folders = [_class_folder(path, root / part) for path, part in paths]
-    names = _class_names(folders, class_names, root)
+    names = _class_names({*folders, *_class_folders(root)}, class_names, root)
     ids = {canonical(name): index for index, name in enumerate(names)}
     return Samples(
         ids=tuple(f"folder/{path.relative_to(root).as_posix()}" for path, _ in paths),
@@ -62,11 +63,12 @@ def _parts(root: Path, split: str) -> list[tuple[str, Path]]:
         if role in ROLES:
             held[role] = folder
     if held:
-        wanted = [role for role in split_names(split, ROLES) if role in held]
-        if not wanted:
+        wanted = split_names(split)
+        found = [(held[role], root / held[role]) for role in wanted if role in held]
+        if not found or (wanted != ROLES and len(found) < len(wanted)):
             raise DataError(f"{root} has no split {split!r}; it has {', '.join(held)}.")
-        return [(held[role], root / held[role]) for role in wanted]
-    if split_names(split, ROLES)[0] != "test" and split != "all":
+        return found
+    if split_names(split) not in {("test",), ROLES}:
         raise DataError(f"{root} is not split. To train on it, make {root}/train, {root}/select and {root}/test.")
     return [("", root)]
 
@@ -76,7 +78,13 @@ def _class_folder(path: Path, top: Path) -> str | None:
     return parts[0] if len(parts) > 1 else None
 
 
-def _class_names(folders: Sequence[str | None], given: Sequence[str] | None, root: Path) -> tuple[str, ...]:
+def _class_folders(root: Path) -> set[str]:
+    """The class folders of every split that hold a picture, so that each split has the same classes."""
+    folders = (path for _, top in _parts(root, "all") for path in top.iterdir() if path.is_dir())
+    return {path.name for path in folders if any(image.suffix.lower() in SUFFIXES for image in path.rglob("*"))}
+
+
+def _class_names(folders: Iterable[str | None], given: Sequence[str] | None, root: Path) -> tuple[str, ...]:
     found = sorted({folder for folder in folders if folder is not None})
     spellings = {canonical(folder): folder for folder in found}
     if len(spellings) < len(found):

@@ -90,10 +90,10 @@ def load_synthetic(
 ) -> Samples:
     """Draw `count` faces of one split: pixels (count, 1, size, size) uint8, every seven in a row one of each class.
 
-    Splits are "train", "select", "test" (the names of FER2013's are understood too) and "all", the three after one
-    another. Face i of a split follows from (seed, split, i) alone, not from `count`. `evidence` marks the pixels in
-    which a face visibly differs from the same face at rest: brows, eyes, mouth, folds and a dropped chin; none for
-    neutral faces, which carry no expression.
+    Splits are "train", "select", "test" (the names of FER2013's are understood too), several of them joined by "+", and
+    "all", the three after one another. Face i of a split follows from (seed, split, i) alone, not from `count`.
+    `evidence` marks the pixels in which a face visibly differs from the same face at rest: brows, eyes, mouth, folds
+    and a dropped chin; none for neutral faces, which carry no expression.
 
     Defects, at random and in exact numbers, with the answer in `truth` ("label", "watermark", "duplicate"):
     wrong_labels: the share of faces whose label names another class
@@ -105,7 +105,7 @@ def load_synthetic(
     Raises DataError for a count below 1, an unknown split or class, a share outside 0..1.
     """
     options = _Options(seed, wrong_labels, duplicates, watermark, watermark_share, size)
-    splits = split_names(dict(zip(FER2013_SPLITS, ROLES, strict=True)).get(split, split), ROLES)
+    splits = split_names(split, groups={name: (role,) for name, role in zip(FER2013_SPLITS, ROLES, strict=True)})
     if count < 1:
         raise DataError(f"Ask for 1 synthetic face or more, not {count}: synthetic:700 has 100 of each class.")
     plans = [_plan(count, name, options) for name in splits]
@@ -123,7 +123,7 @@ def load_synthetic(
         },
         source={
             "spec": f"synthetic:{count}",
-            "split": splits[0] if len(splits) == 1 else "all",
+            "split": "all" if splits == ROLES else "+".join(splits),
             "options": options.given(),
         },
     )

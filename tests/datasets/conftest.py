@@ -1,9 +1,11 @@
-"""Miniature FER2013 and FER+ files, as their users have them on disk."""
+"""Miniature datasets, as their users have them on disk."""
 
 import gzip
 
 import numpy as np
 import pytest
+
+from inspect_fer.datasets.miniature import write_miniature
 
 USAGE = ["Training"] * 4 + ["PublicTest"] * 2 + ["PrivateTest"] * 2
 
@@ -37,5 +39,29 @@ def write_csv(tmp_path, faces):
         text = "\n".join(change(lines(faces, **layout))) + "\n"
         path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
         return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def shared_miniature(tmp_path_factory):
+    """The name, KIND:PATH, of a miniature of a layout; written once, not to be changed."""
+    written = {}
+
+    def name_of(layout):
+        if layout not in written:
+            written[layout] = write_miniature(layout, tmp_path_factory.mktemp(layout), per_class=2)
+        return written[layout]
+
+    return name_of
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Write a miniature of a layout to be changed; returns its folder."""
+
+    def write(layout, **options):
+        write_miniature(layout, tmp_path / layout, **options)
+        return tmp_path / layout
 
     return write

@@ -5,8 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from inspect_fer.datasets import fer2013
-from inspect_fer.datasets.fer2013 import load_fer2013, parse
+from inspect_fer.datasets import pixel_csv
+from inspect_fer.datasets.fer2013 import load_fer2013
+from inspect_fer.datasets.known import PUBLISHED
+from inspect_fer.datasets.pixel_csv import parse
 from inspect_fer.emotions import EMOTIONS
 from inspect_fer.errors import DataError, UnknownNameError
 
@@ -58,7 +60,7 @@ def test_files_without_usage(write_csv, faces):
 def test_the_second_read_comes_from_the_cache(write_csv, monkeypatch):
     path = write_csv()
     first = load_fer2013(path, "all")
-    monkeypatch.setattr(fer2013, "parse", lambda _: pytest.fail("parsed again"))
+    monkeypatch.setattr(pixel_csv, "parse", lambda _: pytest.fail("parsed again"))
     again = load_fer2013(path, "all")
     assert torch.equal(first.pixels, again.pixels)
     assert first.ids == again.ids
@@ -98,7 +100,19 @@ def test_a_written_value_is_the_value_read(write_csv):
         (replaced(3, " ", " 256 "), "row 2: expected 2304 pixels"),
         (replaced(3, " ", " x "), "row 2: expected 2304 pixels"),
         (lambda rows: [*rows[:-1], rows[-1][:500]], "row 7: expected 2304 pixels"),
-        (replaced(1, "Training", "Trainign"), "Usage says Trainign"),
+        (replaced(2, "3,", "-1,"), "row 1: emotion -1 is not a label"),
+        (
+            lambda rows: [rows[0], *(f"{int(row[0]) + 1}{row[1:]}" for row in rows[1:])],
+            "fit with 1 subtracted from them",
+        ),
+        (lambda rows: rows[1:], "has no header: a row of data is in its first line and would be lost"),
+        (
+            lambda rows: ["emotion,pixels,Usage,pixels", *(f"{row},1" for row in rows[1:])],
+            "two columns called 'pixels'",
+        ),
+        (lambda rows: [*rows[:-1], rows[-1].rsplit(",", 1)[0]], "row 7: Usage says nothing"),
+        (lambda rows: [*rows[:4], rows[4][:700] + rows[6], *rows[7:]], "row 3: expected 3 columns, found 4"),
+        (replaced(1, "Training", "Trainign"), "row 0: Usage says Trainign"),
         (lambda rows: [rows[0], *(row.rsplit(",", 1)[0] + ",7" for row in rows[1:])], "Usage says 7"),
         (lambda rows: rows[:1], "a header and no rows"),
         (lambda _: [""], "is not a csv file"),
@@ -140,7 +154,7 @@ def test_missing_file_empty_split_and_unknown_split(write_csv, tmp_path):
 
 
 @pytest.fixture
-def tree(tmp_path):
+def folders(tmp_path):
     for place in (
         "train/angry/Training_1.jpg",
         "train/neutral/Training_2.jpg",
@@ -153,17 +167,17 @@ def tree(tmp_path):
     return tmp_path / "tree"
 
 
-def test_the_folder_layout_gets_the_ids_of_the_csv_not_of_the_alphabet(tree):
+def test_the_folder_layout_gets_the_ids_of_the_csv_not_of_the_alphabet(folders):
     names = EMOTIONS["fer2013"]
-    assert [names[label] for label in load_fer2013(tree, "train").labels] == ["anger", "neutral"]
-    assert load_fer2013(tree, "PublicTest").ids == ("fer2013/PublicTest/PublicTest_3",)
-    assert names[load_fer2013(tree, "PrivateTest").labels[0]] == "surprise"
+    assert [names[label] for label in load_fer2013(folders, "train").labels] == ["anger", "neutral"]
+    assert load_fer2013(folders, "PublicTest").ids == ("fer2013/PublicTest/PublicTest_3",)
+    assert names[load_fer2013(folders, "PrivateTest").labels[0]] == "surprise"
 
 
-def test_folders_that_say_nothing_are_told(tree, tmp_path):
-    (tree / "test" / "sad").rename(tree / "test" / "moody")
+def test_folders_that_say_nothing_are_told(folders, tmp_path):
+    (folders / "test" / "sad").rename(folders / "test" / "moody")
     with pytest.raises(DataError, match="names no emotion"):
-        load_fer2013(tree, "PublicTest")
+        load_fer2013(folders, "PublicTest")
     with pytest.raises(DataError, match="holds no fer2013.csv"):
         load_fer2013(tmp_path / "cache", "all") if (tmp_path / "cache").mkdir() is None else None
 
@@ -185,3 +199,41 @@ def test_the_cached_parse_equals_a_fresh_one(write_csv):
     path = write_csv("fer2013.csv.gz")
     assert torch.equal(load_fer2013(path, "all").pixels, parse(path).pixels)
     assert gzip.decompress(path.read_bytes()).startswith(b"emotion")
+
+
+def test_joined_splits_keep_the_order_of_the_file(write_csv):
+    path = write_csv()
+    both = load_fer2013(path, "PrivateTest+PublicTest")
+    assert [name.rsplit("/", 1)[1] for name in both.ids] == ["4", "5", "6", "7"]
+    assert load_fer2013(path.parent, "train+test").ids == (
+        *load_fer2013(path, "Training").ids,
+        *load_fer2013(path, "PrivateTest").ids,
+    )
+
+
+def test_rows_that_ferplus_names(tree):
+    folder = tree("ferplus", per_class=2)
+    found = load_fer2013(folder, "Training", named=True)
+    assert len(load_fer2013(folder, "Training")) == len(found) + 1
+    assert found.dropped == {"no image name in FER+": 1}
+    (folder / "fer2013new.csv").unlink()
+    with pytest.raises(DataError, match="fer2013new.csv cannot be read"):
+        load_fer2013(folder, "Training", named=True)
+    with pytest.raises(DataError, match="holds no fer2013.csv; rows without a name in FER\\+ are known by their place"):
+        load_fer2013(tree("fer2013-folders", per_class=2), "Training", named=True)
+
+
+def test_class_counts_in_another_order_are_warned_of(write_csv, monkeypatch):
+    published = {"PublicTest": (0, 0, 2, 0, 0, 0, 0)}
+    monkeypatch.setitem(PUBLISHED, "fer2013", published)
+    twice = write_csv(change=lambda rows: [*rows[:5], *("5" + row[1:] for row in rows[5:7]), *rows[7:]])
+    with pytest.warns(UserWarning, match=r"surprise has 2, published for fear"):
+        load_fer2013(twice, "PublicTest")
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="the real FER2013 is not here; it is never part of the repository")
+def test_the_rows_of_source_000(monkeypatch):
+    """Its supports, under their true names: PrivateTest without the 15 rows that FER+ gives no name."""
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    found = load_fer2013(REAL, "PrivateTest", named=True)
+    assert list(found.counts().values()) == [489, 55, 527, 876, 589, 414, 624]

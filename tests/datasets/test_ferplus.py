@@ -4,10 +4,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from inspect_fer.datasets.ferplus import COLUMNS, load_ferplus, majority
+from inspect_fer.datasets import samples
+from inspect_fer.datasets.ferplus import load_ferplus
+from inspect_fer.datasets.votes import COLUMNS
 from inspect_fer.errors import DataError, UnknownNameError
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
+real = pytest.mark.skipif(not (REAL / "fer2013new.csv").is_file(), reason="the real FER+ votes are not here")
 USAGE = ["Training"] * 4 + ["PublicTest"] * 2 + ["PrivateTest"] * 2
 VOTES = [
     (10, 0, 0, 0, 0, 0, 0, 0, 0, 0),  # neutral
@@ -19,15 +22,6 @@ VOTES = [
     (0, 0, 0, 0, 0, 0, 0, 7, 3, 0),  # contempt
     (0, 0, 0, 0, 0, 0, 0, 0, 0, 10),  # no image name
 ]
-
-
-def majority_by_hand(votes):
-    """The rule of the reference implementation for one face: (label or None, shares)."""
-    counted = [vote if vote > 1 else 0 for vote in votes]
-    top = counted.index(max(counted))
-    kept = counted[top] > sum(counted) / 2 and top < 8
-    emotions = counted[:8]
-    return (top if kept else None), [vote / sum(emotions) for vote in emotions] if sum(emotions) else [0] * 8
 
 
 @pytest.fixture
@@ -44,23 +38,26 @@ def write_votes(tmp_path, write_csv):
     return write
 
 
-def test_majority_matches_the_rule_written_out():
-    votes = torch.randint(0, 11, (300, 10), generator=torch.Generator().manual_seed(0)).float()
-    labels, shares, reasons = majority(votes)
-    for row, vote in enumerate(votes.tolist()):
-        label, share = majority_by_hand(vote)
-        assert (label is not None) == (reasons[row] == "")
-        assert shares[row].tolist() == pytest.approx(share)
-        if label is not None:
-            assert labels[row] == label
-
-
 def test_votes_are_joined_by_row_and_every_dropped_row_has_a_reason(write_votes):
     found = load_ferplus(write_votes(), "all")
     assert [name.rsplit("/", 1)[1] for name in found.ids] == ["0", "1", "4", "6"]
     assert [found.class_names[label] for label in found.labels] == ["neutral", "happiness", "surprise", "contempt"]
     assert found.votes[2].tolist() == pytest.approx([0, 0, 0.6, 0.2, 0.2, 0, 0, 0])
     assert Counter(found.dropped) == {"no majority": 2, "unknown or no face": 1, "no image name": 1}
+
+
+def test_modes_keep_and_label_rows_by_their_own_rules(write_votes):
+    folder = write_votes()
+    spread = load_ferplus(folder, "all", mode="crossentropy")
+    assert [name.rsplit("/", 1)[1] for name in spread.ids] == ["0", "1", "2", "4", "5", "6"]
+    assert spread.votes[2].tolist() == [0.5, 0.5, 0, 0, 0, 0, 0, 0]
+    drawn = load_ferplus(folder, "all", mode="probability")
+    assert drawn.ids == spread.ids
+    assert torch.equal(drawn.votes, spread.votes)
+    several = load_ferplus(folder, "all", mode="multi_target")
+    assert several.votes[3].tolist() == [0, 0, 1, 0, 0, 0, 0, 0]
+    assert several.votes[4].tolist() == pytest.approx([0, 0, 0, 0, 1 / 3, 1 / 3, 1 / 3, 0])
+    assert several.dropped == {"unknown or no face": 1, "no image name": 1}
 
 
 def test_names_are_never_used_to_join(write_votes):
@@ -79,20 +76,62 @@ def test_bad_votes_get_one_clear_line(write_votes, tmp_path):
     write_votes([*rows[4:], *rows[:4]])
     with pytest.raises(DataError, match="row 0: Usage differs"):
         load_ferplus(folder)
+    write_votes(rows, header=rows[0])
+    with pytest.raises(DataError, match="has no header"):
+        load_ferplus(folder)
     with pytest.raises(UnknownNameError, match="No FER\\+ mode is called 'majorty'. Did you mean 'majority'"):
         load_ferplus(folder, mode="majorty")
-    write_votes([[use, "a.png", "many", *vote[1:]] for use, vote in zip(USAGE, VOTES, strict=True)])
-    with pytest.raises(DataError, match="row 0: votes are whole numbers"):
-        load_ferplus(folder)
+    for vote in ("many", "1.5", "-1"):
+        write_votes([[use, "a.png", vote, *row[1:]] for use, row in zip(USAGE, VOTES, strict=True)])
+        with pytest.raises(DataError, match="row 0: votes are whole numbers"):
+            load_ferplus(folder)
     (tmp_path / "fer2013new.csv").unlink()
-    with pytest.raises(DataError, match="cannot be read as FER\\+ votes"):
+    with pytest.raises(DataError, match="fer2013new.csv cannot be read"):
         load_ferplus(folder)
     (tmp_path / "fer2013.csv").unlink()
     with pytest.raises(DataError, match="FER\\+ needs it beside"):
         load_ferplus(folder)
 
 
-@pytest.mark.skipif(not (REAL / "fer2013new.csv").is_file(), reason="the real FER+ votes are not here")
+def test_folders_hold_the_same_faces_and_votes_as_the_csv(shared_miniature):
+    for mode in ("majority", "crossentropy", "multi_target"):
+        listed, filed = (samples(shared_miniature(name), "all", mode=mode) for name in ("ferplus", "ferplus-folders"))
+        assert torch.equal(listed.pixels, filed.pixels[:])
+        assert torch.equal(listed.labels, filed.labels)
+        assert torch.equal(listed.votes, filed.votes)
+        assert sum(listed.dropped.values()) == sum(filed.dropped.values())
+
+
+def test_a_name_that_occurs_twice_in_label_csv_counts_once(tree):
+    folder = tree("ferplus-folders", per_class=2)
+    path = folder / "FER2013Test" / "label.csv"
+    first, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([first, first, *rest]))
+    found = load_ferplus(folder, "test")
+    assert len(found) == 16
+    assert found.dropped["image name occurs twice"] == 1
+
+
+def test_bad_folders(tree):
+    folder = tree("ferplus-folders", per_class=2)
+    path = folder / "FER2013Test" / "label.csv"
+    text = path.read_text()
+    path.write_text("name,box," + ",".join(COLUMNS) + "\n" + text)
+    with pytest.raises(DataError, match="label.csv has no header"):
+        load_ferplus(folder)
+    path.write_text(text.rsplit(",", 3)[0])
+    with pytest.raises(DataError, match=r"row 17: votes are whole numbers"):
+        load_ferplus(folder)
+    path.write_text(text)
+    next((folder / "FER2013Test").glob("*.png")).unlink()
+    with pytest.raises(DataError, match="1 of 16 pictures are not there, the first is"):
+        load_ferplus(folder)
+    path.unlink()
+    with pytest.raises(DataError, match="label.csv cannot be read"):
+        load_ferplus(folder)
+
+
+@real
 @pytest.mark.parametrize(
     ("split", "counts"),
     [
@@ -104,3 +143,22 @@ def test_bad_votes_get_one_clear_line(write_votes, tmp_path):
 def test_the_real_votes_give_the_published_counts(split, counts, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert list(load_ferplus(REAL, split).counts().values()) == counts
+
+
+@real
+@pytest.mark.parametrize(
+    ("mode", "kept"), [("crossentropy", (27956, 3505, 3505)), ("multi_target", (27671, 3472, 3472))]
+)
+def test_how_many_of_the_real_votes_are_kept(mode, kept, monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    found = Counter(name.split("/")[1] for name in load_ferplus(REAL, "all", mode=mode).ids)
+    assert tuple(found[split] for split in ("Training", "PublicTest", "PrivateTest")) == kept
+
+
+@real
+def test_the_unanimous_rows_are_those_of_source_000(monkeypatch):
+    """Its truth kept the 2446 of 3505 rows where one emotion has every vote; these are the supports it printed."""
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    found = load_ferplus(REAL, "PrivateTest", mode="crossentropy")
+    one = found[found.votes.amax(1) == 1]
+    assert list(one.counts().values()) == [822, 833, 303, 229, 199, 8, 43, 9]

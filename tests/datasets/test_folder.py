@@ -111,3 +111,20 @@ def test_two_folders_for_one_class_are_refused(tmp_path):
     put(tmp_path, "Happiness/1.png")
     with pytest.raises(DataError, match="two folders for one class: 'Happiness' and 'happy'"):
         load_folder(tmp_path)
+
+
+def test_every_split_has_the_classes_of_all(tmp_path):
+    for place in ("train/sad/1.png", "train/happy/1.png", "test/happy/1.png"):
+        put(tmp_path, place)
+    (tmp_path / "train" / "notes").mkdir()  # no pictures, no class
+    found = {split: load_folder(tmp_path, split) for split in ("train", "test")}
+    assert found["test"].class_names == found["train"].class_names == ("happy", "sad")
+    assert found["test"].labels.tolist() == [0]
+
+
+def test_joined_splits(tmp_path):
+    for place in ("train/sad/1.png", "valid/sad/1.png"):
+        put(tmp_path, place)
+    assert load_folder(tmp_path, "train+select").ids == ("folder/train/sad/1.png", "folder/valid/sad/1.png")
+    with pytest.raises(DataError, match="has no split 'train\\+test'; it has train, select"):
+        load_folder(tmp_path, "train+test")

@@ -1,10 +1,9 @@
 import pytest
 import torch
 
-from inspect_fer.datasets import DATASETS, labelled_as, samples, samples_for
-from inspect_fer.emotions import EMOTIONS
+from inspect_fer.datasets import DATASETS, samples, samples_for
 from inspect_fer.errors import ConfigError, DataError, UnknownNameError
-from inspect_fer.schema import ModelCard, Samples
+from inspect_fer.schema import ModelCard
 
 
 def test_options_may_follow_the_name():
@@ -63,19 +62,3 @@ def test_samples_for_a_network_have_its_size_and_class_order():
     order = {"anger": 3, "disgust": 4, "fear": 5, "happiness": 1, "sadness": 2, "surprise": 6, "neutral": 0}
     assert theirs.labels.tolist() == [order[own.class_names[label]] for label in own.labels]
     assert torch.equal(theirs.truth["label"], theirs.labels)
-
-
-def test_a_class_that_the_network_lacks_becomes_unknown_and_votes_move_along():
-    votes = torch.tensor([[0.25, 0.75], [1.0, 0.0]])
-    faces = Samples(
-        ("a", "b"), torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.tensor([1, 0]), ("fear", "joy"), votes
-    )
-    moved = labelled_as(faces, ("happiness", "anger", "sadness"))
-    assert moved.labels.tolist() == [0, -1]
-    assert moved.votes.tolist() == [[0.75, 0, 0], [0, 0, 0]]
-    with pytest.raises(DataError, match="no class in common"):
-        labelled_as(faces, ("cat", "dog"))
-
-
-def test_every_table_of_ids_has_distinct_names():
-    assert all(len(set(names)) == len(names) for names in EMOTIONS.values())
