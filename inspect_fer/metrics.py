@@ -97,7 +97,7 @@ def averages(matrix: Tensor) -> dict[str, dict[str, float]]:
 
 def accuracy(matrix: Tensor) -> float:
     """Share of right answers in a confusion matrix; NaN when it is empty."""
-    return float(matrix.diagonal().sum() / matrix.sum())
+    return float(matrix.diagonal().sum().double() / matrix.sum())
 
 
 def balanced_accuracy(matrix: Tensor) -> float:

@@ -1,5 +1,6 @@
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn import metrics as sklearn_metrics
 from torch.testing import assert_close
 
+from inspect_fer.audit import read_table
 from inspect_fer.errors import DataError
 from inspect_fer.metrics import (
     accuracy,
@@ -29,41 +31,17 @@ NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutra
 MEASURES = ("precision", "recall", "f1")
 
 
-def rows(text):
-    """A matrix from its printed rows, separated by |."""
-    return torch.tensor([[int(number) for number in row.split()] for row in text.split("|")])
+def matrix_of(name):
+    """The counts of a published table, tests/published/NAME.csv."""
+    return read_table(Path(__file__).parent / "published" / f"{name}.csv").matrix
 
 
-# Source report 000, FER2013 PrivateTest, order of NAMES: matrix, accuracy, macro and weighted P/R/F1 as printed.
+# Source report 000, FER2013 PrivateTest, order of NAMES: accuracy, macro and weighted P/R/F1 as printed.
 SOURCE_000 = {
-    "lenet": (
-        "229 4 32 69 72 17 66|23 9 7 4 6 2 4|96 4 113 63 106 65 80|34 0 17 742 27 19 37|83 3 50 85 222 20 126"
-        "|14 0 49 37 14 275 25|44 2 33 106 74 22 343",
-        54.09,
-        (0.50, 0.47, 0.47),
-        (0.52, 0.54, 0.52),
-    ),
-    "resnet18": (
-        "297 6 53 17 71 5 40|9 36 7 0 2 0 1|66 2 299 7 86 27 40|25 0 22 748 35 16 30|57 1 87 24 317 4 99"
-        "|12 0 63 14 7 315 3|45 1 52 33 97 12 384",
-        67.04,
-        (0.68, 0.66, 0.67),
-        (0.68, 0.67, 0.67),
-    ),
-    "resnet34": (
-        "261 4 59 20 76 2 67|12 32 5 1 3 1 1|41 2 229 15 104 52 84|11 0 15 777 23 18 32|40 0 49 28 330 9 133"
-        "|10 1 30 11 8 338 16|15 2 16 39 90 8 454",
-        67.74,
-        (0.68, 0.65, 0.66),
-        (0.68, 0.68, 0.67),
-    ),
-    "mobilenetv2": (
-        "225 13 37 21 84 30 79|5 31 5 1 9 3 1|61 5 146 17 136 100 62|35 0 23 699 46 26 47|44 4 40 39 328 20 114"
-        "|12 0 27 22 12 330 11|20 1 31 56 106 42 368",
-        59.51,
-        (0.57, 0.58, 0.57),
-        (0.59, 0.60, 0.59),
-    ),
+    "lenet": (54.09, (0.50, 0.47, 0.47), (0.52, 0.54, 0.52)),
+    "resnet18": (67.04, (0.68, 0.66, 0.67), (0.68, 0.67, 0.67)),
+    "resnet34": (67.74, (0.68, 0.65, 0.66), (0.68, 0.68, 0.67)),
+    "mobilenetv2": (59.51, (0.57, 0.58, 0.57), (0.59, 0.60, 0.59)),
 }
 PER_CLASS_RESNET18 = {  # anger .58/.61/.59 and so on, with supports
     "precision": (0.58, 0.78, 0.51, 0.89, 0.52, 0.83, 0.64),
@@ -71,46 +49,18 @@ PER_CLASS_RESNET18 = {  # anger .58/.61/.59 and so on, with supports
     "f1": (0.59, 0.71, 0.54, 0.87, 0.53, 0.79, 0.63),
     "support": (489, 55, 527, 876, 589, 414, 624),
 }
-# The same report on FER+, sets of classes: TN FP FN TP of each class, in the order of FER+.
+# The same report on FER+, sets of classes in the order of FER+.
 SOURCE_000_SETS = {
-    "resnet18": (
-        "2247 436 89 733|2610 62 81 752|3004 198 13 290|3160 116 78 151|3186 120 23 176|3493 4 5 3|3423 39 16 27"
-        "|3485 11 7 2",
-        {"micro": (0.68, 0.87, 0.77), "macro": (0.54, 0.69, 0.60), "weighted": (0.71, 0.87, 0.77)},
-    ),
-    "lenet": (
-        "2299 384 303 519|2472 200 160 673|3082 120 84 219|3253 23 205 24|3243 63 130 69|3497 0 8 0|3461 1 39 4"
-        "|3496 0 9 0",
-        {"micro": (0.66, 0.62, 0.64), "macro": (0.48, 0.34, 0.35), "weighted": (0.64, 0.62, 0.61)},
-    ),
+    "resnet18": {"micro": (0.68, 0.87, 0.77), "macro": (0.54, 0.69, 0.60), "weighted": (0.71, 0.87, 0.77)},
+    "lenet": {"micro": (0.66, 0.62, 0.64), "macro": (0.48, 0.34, 0.35), "weighted": (0.64, 0.62, 0.61)},
 }
 # Source report 003 (RAF-DB test and its validation set), happiness surprise sadness anger disgust fear.
-SOURCE_003 = [
-    (
-        "1045 29 51 19 35 6|5 287 7 11 10 9|20 12 398 17 27 4|6 8 3 130 12 3|10 8 20 20 99 3|2 17 6 4 3 42",
-        83.79,
-        76.26,
-        0.744,
-    ),
-    ("88 3 6 0 3 0|3 84 3 2 3 5|3 6 79 8 3 1|4 2 0 85 7 2|7 3 12 14 61 3|2 18 5 5 4 66", 77.17, 77.17, None),
-]
+SOURCE_003 = [("rafdb", 83.79, 76.26, 0.744), ("validation", 77.17, 77.17, None)]
 # Source report 004, FER2013 PublicTest, order of NAMES: accuracy, macro recall, precision, F1.
 SOURCE_004 = [
-    (
-        "178 2 32 98 66 16 75|21 5 4 11 8 1 6|88 1 97 89 98 53 70|59 0 20 695 53 20 48|124 0 54 135 211 28 101"
-        "|31 0 38 40 27 253 26|89 1 31 120 91 20 255",
-        (0.4720, 0.3993, 0.4658, 0.4023),
-    ),
-    (
-        "178 2 46 76 72 15 78|16 15 3 8 7 0 7|64 5 131 64 92 54 86|37 0 25 711 32 19 71|88 1 58 120 223 10 153"
-        "|28 3 36 28 17 268 35|63 1 31 100 87 12 313",
-        (0.5124, 0.4586, 0.5030, 0.4691),
-    ),
-    (
-        "137 0 42 131 38 28 91|17 0 9 11 6 1 12|63 0 93 123 38 72 107|29 0 28 720 32 24 62|98 0 57 207 105 32 154"
-        "|25 0 31 56 11 257 35|64 0 46 150 41 25 281",
-        (0.4439, 0.3612, 0.3553, 0.3443),
-    ),
+    ("model1", (0.4720, 0.3993, 0.4658, 0.4023)),
+    ("model2", (0.5124, 0.4586, 0.5030, 0.4691)),
+    ("model3", (0.4439, 0.3612, 0.3553, 0.3443)),
 ]
 
 
@@ -118,9 +68,9 @@ def values(scores):
     return tuple(scores[name] for name in MEASURES)
 
 
-@pytest.mark.parametrize(("text", "percent", "macro", "weighted"), SOURCE_000.values(), ids=SOURCE_000)
-def test_source_000_on_fer2013(text, percent, macro, weighted):
-    matrix = rows(text)
+@pytest.mark.parametrize("name", SOURCE_000)
+def test_source_000_on_fer2013(name):
+    matrix, (percent, macro, weighted) = matrix_of(f"000_{name}_matrix"), SOURCE_000[name]
     assert round(100 * accuracy(matrix), 2) == percent
     assert values(averages(matrix)["macro"]) == pytest.approx(macro, abs=0.0051)
     assert values(averages(matrix)["weighted"]) == pytest.approx(weighted, abs=0.0051)
@@ -129,36 +79,36 @@ def test_source_000_on_fer2013(text, percent, macro, weighted):
 
 @pytest.mark.parametrize("measure", PER_CLASS_RESNET18)
 def test_source_000_class_by_class(measure):
-    found = getattr(per_class(rows(SOURCE_000["resnet18"][0])), measure)
+    found = getattr(per_class(matrix_of("000_resnet18_matrix")), measure)
     assert found.tolist() == pytest.approx(PER_CLASS_RESNET18[measure], abs=0.0051)
 
 
-@pytest.mark.parametrize(("text", "printed"), SOURCE_000_SETS.values(), ids=SOURCE_000_SETS)
-def test_source_000_on_sets(text, printed):
-    found = averages(rows(text).view(-1, 2, 2))
-    for name, expected in printed.items():
+@pytest.mark.parametrize("network", SOURCE_000_SETS)
+def test_source_000_on_sets(network):
+    found = averages(matrix_of(f"000_{network}_ferplus_sets"))
+    for name, expected in SOURCE_000_SETS[network].items():
         assert values(found[name]) == pytest.approx(expected, abs=0.0051), name
 
 
-@pytest.mark.parametrize(("text", "percent", "mean_recall", "macro_f1"), SOURCE_003)
-def test_source_003(text, percent, mean_recall, macro_f1):
-    matrix = rows(text)
+@pytest.mark.parametrize(("name", "percent", "mean_recall", "macro_f1"), SOURCE_003)
+def test_source_003(name, percent, mean_recall, macro_f1):
+    matrix = matrix_of(f"003_{name}_matrix")
     assert round(100 * accuracy(matrix), 2) == percent
     assert round(100 * balanced_accuracy(matrix), 2) == mean_recall
     if macro_f1:
         assert round(averages(matrix)["macro"]["f1"], 3) == macro_f1
 
 
-@pytest.mark.parametrize(("text", "printed"), SOURCE_004)
-def test_source_004(text, printed):
-    matrix = rows(text)
+@pytest.mark.parametrize(("name", "printed"), SOURCE_004)
+def test_source_004(name, printed):
+    matrix = matrix_of(f"004_{name}_matrix")
     macro = averages(matrix)["macro"]
     found = (accuracy(matrix), macro["recall"], macro["precision"], macro["f1"])
     assert tuple(round(value, 4) for value in found) == printed
 
 
 def test_source_004_baseline():
-    found = majority(rows(SOURCE_004[0][0]), NAMES)
+    found = majority(matrix_of("004_model1_matrix"), NAMES)
     assert found["class"] == "happiness"
     assert round(found["accuracy"], 3) == 0.249  # 895 of 3589; printed as .24
     assert found["balanced_accuracy"] == pytest.approx(1 / 7)
