@@ -120,3 +120,25 @@ def fit(pixels: Tensor, *, size: int | None, channels: int | None) -> Tensor:
 def _resized(pixels: Tensor, size: int) -> Tensor:
     resized = F.interpolate(pixels.float(), (size, size), mode="bilinear", antialias=True)
     return resized.round().clamp(0, 255).to(torch.uint8)
+
+
+def centre_crop(images: Tensor, side: int) -> Tensor:
+    """Cut side x side pixels from the middle of images (N, C, H, W)."""
+    top, left = (images.shape[2] - side) // 2, (images.shape[3] - side) // 2
+    return images[:, :, top : top + side, left : left + side]
+
+
+def ten_crops(images: Tensor, side: int) -> Tensor:
+    """Cut the four corners and the centre from images (N, C, H, W), then mirror them: (N, 10, C, side, side).
+
+    Krizhevsky et al., NIPS 2012, section 4.1. Float images that are no larger are enlarged by a ninth before.
+    """
+    if images.shape[-1] <= side:
+        images = F.interpolate(images, (round(side * 10 / 9),) * 2, mode="bilinear")
+    corners = (images[:, :, rows, columns] for rows in _ends(side) for columns in _ends(side))
+    crops = torch.stack([*corners, centre_crop(images, side)], dim=1)
+    return torch.cat([crops, crops.flip(-1)], dim=1)
+
+
+def _ends(side: int) -> tuple[slice, slice]:
+    return slice(None, side), slice(-side, None)

@@ -8,6 +8,9 @@ from inspect_fer.errors import UnknownNameError
 
 Thing = TypeVar("Thing")
 
+MOST = 40
+"""So many choices are named, no more."""
+
 
 def lookup(table: Mapping[str, Thing], name: str, kind: str) -> Thing:
     """Return `table[name]`. Raises UnknownNameError with the nearest name and every choice."""
@@ -17,8 +20,9 @@ def lookup(table: Mapping[str, Thing], name: str, kind: str) -> Thing:
 
 
 def no_such_name(name: str, names: Iterable[str], kind: str) -> str:
-    """Say that no `kind` is called `name`, which one is nearest, and what there is."""
+    """Say that no `kind` is called `name`, which one is nearest, and what there is; of many, the first ones."""
     choices = list(names)
     near = get_close_matches(name, choices, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"No {kind} is called {name!r}.{hint} Choose from: {', '.join(choices)}."
+    more = f" and {len(choices) - MOST} more" if len(choices) > MOST else ""
+    return f"No {kind} is called {name!r}.{hint} Choose from: {', '.join(choices[:MOST])}{more}."

@@ -9,8 +9,13 @@ from torch import Tensor
 from inspect_fer.capture import leave_no_trace, logits_of
 from inspect_fer.datasets.labels import labelled_as
 from inspect_fer.errors import ConfigError, DataError
-from inspect_fer.schema import Classifier, Prediction, Samples, Tick
+from inspect_fer.images import centre_crop, ten_crops
+from inspect_fer.lookup import lookup
+from inspect_fer.schema import Classifier, ModelCard, Prediction, Samples, Tick
 from inspect_fer.twin import exact_twin
+
+VIEWS = ("single", "flip", "ten-crop")
+"""How an image may be shown: as it is, with its mirror image, or as ten crops."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,21 +23,25 @@ class Images:
     """Samples or a tensor on their way into a network.
 
     pixels of samples and uint8 tensors are normalised by the card when they are read; float tensors are input as
-    they are. labels: (N,) in the network's class order, -1 where unknown.
+    they are. labels: (N,) in the network's class order, -1 where unknown. whole: larger images are not cropped.
     """
 
     model: Classifier
     ids: tuple[str, ...]
     labels: Tensor
     source: Samples | Tensor
+    whole: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def read(self, rows: slice) -> Tensor:
-        """Network input (n, C, H, W) of these rows, on the network's device."""
+        """Network input (n, C, H, W) of these rows, on the network's device; larger images where they stay whole."""
         given = self.source.pixels[rows] if isinstance(self.source, Samples) else self.source[rows]
-        return given.to(self.model.device) if given.is_floating_point() else self.model.normalise(given)
+        given = given.to(self.model.device)
+        images = given if given.is_floating_point() else self.model.card.scale(given)
+        side = self.model.card.input_size[2]
+        return images if self.whole or images.shape[3] <= side else centre_crop(images, side)
 
     def batches(self, size: int) -> Iterator[tuple[slice, Tensor]]:
         """Yield rows and their network input in order, at most `size` at a time. Raises ConfigError for size < 1."""
@@ -43,22 +52,37 @@ class Images:
             yield rows, self.read(rows)
 
 
-def network_input(model: Classifier, samples: Samples | Tensor) -> Images:
-    """Make samples ready for a network. Raises DataError when there are none or when they do not fit it."""
+def network_input(model: Classifier, samples: Samples | Tensor, *, whole: bool = False) -> Images:
+    """Make samples ready for a network. Raises DataError when there are none or when they do not fit it.
+
+    Squares of the card's read_size are cropped to the centre. whole: squares larger than the input stay as they are
+    """
     if isinstance(samples, Samples):
         samples = labelled_as(samples, model.card.class_names)
-        images = Images(model, samples.ids, samples.labels, samples)
+        images = Images(model, samples.ids, samples.labels, samples, whole)
     else:
         _check_tensor(samples)
         ids = tuple(map(str, range(len(samples))))
-        images = Images(model, ids, torch.full((len(samples),), -1), samples)
+        images = Images(model, ids, torch.full((len(samples),), -1), samples, whole)
     if not len(images):
         raise DataError("There is no image to work on; an empty selection or split?")
-    shape = samples.pixels.shape if isinstance(samples, Samples) else samples.shape
-    if tuple(shape[1:]) != model.card.input_size:
-        wanted, given = " x ".join(map(str, model.card.input_size)), " x ".join(map(str, shape[1:]))
-        raise DataError(f"The network takes images of {wanted} (channels, height, width), these are {given}.")
+    shape, wanted = (
+        tuple((samples.pixels if isinstance(samples, Samples) else samples).shape[1:]),
+        model.card.input_size,
+    )
+    square = shape[0] == wanted[0] and shape[1] == shape[2]
+    if shape != wanted and not (square and (shape[1] == model.card.read_size or (whole and shape[1] > wanted[1]))):
+        raise DataError(
+            f"The network takes images of {' x '.join(map(str, wanted))} (channels, height, width), these are "
+            f"{' x '.join(map(str, shape))}."
+        )
     return images
+
+
+def _check_views(views: str, card: ModelCard) -> None:
+    lookup(dict.fromkeys(VIEWS), views, "way to view an image")
+    if views == "ten-crop" and card.input_size[1] != card.input_size[2]:
+        raise ConfigError(f"Ten crops are squares; this network takes {card.input_size[1]} x {card.input_size[2]}.")
 
 
 def _check_tensor(images: Tensor) -> None:
@@ -70,23 +94,44 @@ def _check_tensor(images: Tensor) -> None:
         raise DataError(f"A tensor of images is uint8 (pixels) or float (network input), not {images.dtype}.")
 
 
+def views_of(images: Tensor, side: int, views: str = "single") -> Tensor:
+    """What a network is shown of images (N, C, H, W) no smaller than its input: (N, V, C, side, side).
+
+    views: "single" the centre, "flip" the centre and its mirror image, "ten-crop" corners, centre and mirror images
+    """
+    if views == "ten-crop":
+        return ten_crops(images, side)
+    centre = centre_crop(images, side) if images.shape[-1] > side else images
+    return torch.stack([centre, centre.flip(-1)] if views == "flip" else [centre], dim=1)
+
+
 def predict(
-    model: Classifier, samples: Samples | Tensor, *, batch_size: int = 256, tick: Tick | None = None
+    model: Classifier,
+    samples: Samples | Tensor,
+    *,
+    views: str = "single",
+    batch_size: int = 256,
+    tick: Tick | None = None,
 ) -> Prediction:
     """Ask the network about every sample.
 
+    views: "single", "flip" or "ten-crop", whose logits are averaged (see `views_of`); pictures larger than the
+        network's input are cropped then
+
     Samples and uint8 tensors (N, C, H, W) are normalised by the card, float tensors are network input as they are; the
     rows of a tensor are called "0", "1", ... Labels come in the network's class order, -1 where unknown. Raises
-    DataError when there are no images or they do not fit the network.
+    DataError when there are no images or they do not fit the network, ConfigError for unknown views.
     """
-    images = network_input(model, samples)
-    logits = []
+    card = model.card
+    _check_views(views, card)
+    images = network_input(model, samples, whole=views == "ten-crop")
+    side, logits = card.input_size[2], []
     with leave_no_trace(model.network):
-        network = exact_twin(model.network, (), images.read(slice(2)))
+        network = exact_twin(model.network, (), views_of(images.read(slice(2)), side)[:, 0])
         for rows, batch in images.batches(batch_size):
             with torch.inference_mode():
-                logits.append(logits_of(network, batch).to("cpu", torch.float32))
+                seen = [logits_of(network, view) for view in views_of(batch, side, views).unbind(1)]
+                logits.append(torch.stack(seen).mean(0).to("cpu", torch.float32))
             if tick:
                 tick(rows.stop, len(images))
-        card = model.card
         return Prediction(images.ids, torch.cat(logits), images.labels, card.class_names, card.output, card.threshold)

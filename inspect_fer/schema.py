@@ -126,6 +126,7 @@ class ModelCard:
 
     input_size: (C, H, W); mean, std: one value a channel, of pixels scaled to 0..1
     output: "softmax", or "sigmoid" with its `threshold` on the probability for networks trained on votes
+    read_size: side at which pictures are read before their centre is cut to input_size; 0 where that is the same
     cam_layer: dotted name of the layer that CAM methods read, "" when the network has none
     scores: per split, per score name; history: one entry an epoch of the training
     """
@@ -147,6 +148,7 @@ class ModelCard:
     note: str = ""
     licence: str = ""
     date: str = ""
+    read_size: int = 0
 
     def __post_init__(self) -> None:
         names, size = self.class_names, self.input_size
@@ -154,6 +156,8 @@ class ModelCard:
             raise CheckpointError(f"Class names must be words that differ, not {list(names)}.")
         if len(size) != 3 or not all(type(side) is int and 0 < side <= MAX_SIDE for side in size):
             raise CheckpointError(f"The input size is (channels, height, width) of 1 to {MAX_SIDE}, not {list(size)}.")
+        if type(self.read_size) is not int or (self.read_size and not max(size[1:]) <= self.read_size <= MAX_SIDE):
+            raise CheckpointError(f"The read size is 0 or from {max(size[1:])} to {MAX_SIDE}, not {self.read_size!r}.")
         numbers = all(_is_number(value) for value in (*self.mean, *self.std, self.threshold))
         if not numbers or len(self.mean) != size[0] or len(self.std) != size[0] or min(self.std) <= 0:
             raise CheckpointError(
@@ -165,6 +169,11 @@ class ModelCard:
                 f"A network's output is softmax or sigmoid with a threshold of 0 to 1, not {self.output!r} with "
                 f"{self.threshold}."
             )
+
+    def scale(self, pixels: Tensor) -> Tensor:
+        """Turn pixels (N, C, H, W) uint8 of any height and width into float32 by mean and std, where they lie."""
+        mean, std = (torch.tensor(values, device=pixels.device).view(-1, 1, 1) for values in (self.mean, self.std))
+        return (pixels.float() / 255 - mean) / std
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values, ready for JSON."""
@@ -233,9 +242,7 @@ class Classifier:
                 f"The network takes images of {wanted} (channels, height, width), these are {given}. "
                 f"Read them with size={self.card.input_size[1]} and channels={self.card.input_size[0]}."
             )
-        mean = torch.tensor(self.card.mean, device=self.device).view(-1, 1, 1)
-        std = torch.tensor(self.card.std, device=self.device).view(-1, 1, 1)
-        return (pixels.to(self.device, torch.float32) / 255 - mean) / std
+        return self.card.scale(pixels.to(self.device))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from inspect_fer.errors import DataError
-from inspect_fer.images import fit, read_image
+from inspect_fer.images import centre_crop, fit, read_image, ten_crops
 
 
 def saved(picture, **options):
@@ -93,3 +93,22 @@ def test_fit_changes_size_and_channels():
     assert torch.equal(grey[:, 0], grey[:, 2])
     flat = torch.full((1, 1, 20, 20), 77, dtype=torch.uint8)
     assert fit(flat, size=33, channels=1).unique().tolist() == [77]
+
+
+def test_ten_crops_are_torchvisions_in_another_order():
+    from torchvision.transforms.v2 import functional
+
+    image = torch.randint(0, 256, (2, 12, 12), dtype=torch.uint8)
+    ours, theirs = ten_crops(image[None], 8)[0], functional.ten_crop(image, [8, 8])
+    assert sorted(crop.flatten().tolist() for crop in ours) == sorted(crop.flatten().tolist() for crop in theirs)
+
+
+def test_ten_crops_of_an_image_of_the_networks_size_come_from_a_larger_one():
+    images = torch.rand(2, 1, 18, 18)
+    larger = torch.nn.functional.interpolate(images, (20, 20), mode="bilinear")
+    assert torch.equal(ten_crops(images, 18), ten_crops(larger, 18))
+
+
+def test_the_centre_is_cut_from_the_middle():
+    image = torch.arange(25).view(1, 1, 5, 5)
+    assert centre_crop(image, 3).flatten().tolist() == [6, 7, 8, 11, 12, 13, 16, 17, 18]

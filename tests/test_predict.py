@@ -1,10 +1,13 @@
 """Predictions: samples and tensors, labels, progress, and that no trace is left."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.testing import assert_close
 
-from inspect_fer.errors import ConfigError, DataError
+from inspect_fer.errors import ConfigError, DataError, UnknownNameError
+from inspect_fer.images import ten_crops
 from inspect_fer.predict import predict
 from inspect_fer.schema import Samples
 
@@ -95,3 +98,30 @@ def test_training_mode_and_random_state_survive(tiny_model, images):
     assert torch.equal(torch.get_rng_state(), state)
     assert_close(tiny_model.network.features.bn.running_mean, before, rtol=0, atol=0)
     assert_close(logits, tiny_model.network.eval()(images).detach())
+
+
+def test_several_views_are_averaged(tiny_model, images):
+    mirrored = predict(tiny_model, torch.stack([images, images.flip(-1)]).flatten(0, 1)).logits
+    assert torch.allclose(
+        predict(tiny_model, images, views="flip").logits, (mirrored[:4] + mirrored[4:]) / 2, atol=1e-5
+    )
+    crops = ten_crops(images, 12)
+    by_hand = torch.stack([predict(tiny_model, view).logits for view in crops.unbind(1)]).mean(0)
+    assert torch.allclose(predict(tiny_model, images, views="ten-crop").logits, by_hand, atol=1e-5)
+
+
+def test_images_of_the_cards_read_size_are_cut_to_the_centre(tiny_model):
+    larger = torch.randn(3, 1, 16, 16)
+    reading = replace(tiny_model, card=replace(tiny_model.card, read_size=16))
+    centre = predict(tiny_model, larger[:, :, 2:14, 2:14]).logits
+    assert torch.allclose(predict(reading, larger).logits, centre, atol=1e-6)
+    for images in (larger, larger[:, :, :8, :8]):
+        with pytest.raises(DataError, match="takes images of 1 x 12 x 12"):
+            predict(tiny_model, images)
+
+
+def test_unknown_views_and_crops_of_what_is_no_square(make_model, images):
+    with pytest.raises(UnknownNameError, match="No way to view an image is called 'flips'. Did you mean 'flip'"):
+        predict(make_model(), images, views="flips")
+    with pytest.raises(ConfigError, match="Ten crops are squares; this network takes 12 x 16"):
+        predict(make_model(input_size=(1, 12, 16)), torch.zeros(2, 1, 12, 16), views="ten-crop")

@@ -41,6 +41,9 @@ def evaluate_network(
     model: Model,
     data: Data,
     split: Split = "test",
+    views: Annotated[
+        str, typer.Option(help="single, flip (with the mirror image) or ten-crop; their answers are averaged.")
+    ] = "single",
     limit: Limit = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print every score as JSON.")] = False,
@@ -52,13 +55,14 @@ def evaluate_network(
     from inspect_fer.predict import predict
 
     network = load(model)
-    faces = first(samples_for(network.card, data, split), limit)
+    faces = first(samples_for(network.card, data, split, whole=True), limit)
     with progress() as track:
-        scores = evaluate(predict(network, faces, tick=track("predicting")))
+        scores = evaluate(predict(network, faces, views=views, tick=track("predicting")))
     if as_json:
         typer.echo(json.dumps(scores, indent=1))
     else:
-        print_scores(scores, f"{Path(model).stem} on {data.partition(':')[0]}, {split}")
+        seen = "" if views == "single" else f", {views}"
+        print_scores(scores, f"{Path(model).stem} on {data.partition(':')[0]}, {split}{seen}")
 
 
 def explain_faces(

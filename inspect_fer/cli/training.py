@@ -1,6 +1,8 @@
-"""`train`, `recipes`, `import`."""
+"""`train`, `recipes`, `curves`, `import`."""
 
 import json
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inspect_fer.cli.terminal import Data, Force, print_scores, progress
-from inspect_fer.errors import CheckpointError, DataError
+from inspect_fer.errors import CheckpointError, ConfigError, DataError
 
 if TYPE_CHECKING:
     from inspect_fer.schema import Classifier
@@ -21,6 +23,7 @@ def add_to(app: typer.Typer) -> None:
         "train", epilog="inspect-fer train --recipe baseline --data fer2013:fer2013.csv --out mine.safetensors"
     )(train_network)
     app.command("recipes", epilog="inspect-fer recipes")(list_recipes)
+    app.command("curves", epilog="inspect-fer curves checkpoints/baseline.safetensors --out curves.png")(draw_curves)
     app.command("import", epilog="inspect-fer import net.pth --card card.json --out net.safetensors")(import_network)
 
 
@@ -37,19 +40,22 @@ def train_network(
 
     A training that was stopped goes on after its last whole epoch. State and log lie beside the checkpoint, in
     NAME.training. The best epoch is chosen on the selection split (PublicTest); the test split (PrivateTest) is used
-    once, at the end.
+    once, at the end. Several GPUs: torchrun --nproc-per-node 4 -m inspect_fer train ... --device cuda
     """
     from inspect_fer.models.checkpoint import save
     from inspect_fer.training import read_recipe
+    from inspect_fer.training.distributed import is_first, leave
 
     _require_suffix(out)
     _require_free(out, again=out.with_suffix(".training").is_dir() or restart, option="--restart")
     plan = read_recipe(recipe)
     best = _train(plan, data, out.with_suffix(".training"), device, restart=restart)
-    best, scores = _scored(_as_stored(best), data, plan.training.select_by)
-    save(replace(best, card=replace(best.card, licence=licence)), out, half=True)
-    print_scores(scores, "test split" if "test" in best.card.scores else "selection split")
-    typer.echo(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
+    if is_first():
+        best, scores = scored(as_stored(best), plan, data)
+        save(replace(best, card=replace(best.card, licence=licence)), out, half=True)
+        print_scores(scores, "test split" if "test" in best.card.scores else "selection split")
+        typer.echo(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
+    leave()
 
 
 def _require_suffix(out: Path) -> None:
@@ -67,13 +73,11 @@ def _train(plan: "Recipe", data: str, folder: Path, device: str, *, restart: boo
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from inspect_fer.datasets import samples
     from inspect_fer.training import train
+    from inspect_fer.training.data import read_split
 
-    network = plan.network
-    faces, select = (
-        samples(data, split, size=network.size, channels=network.channels) for split in ("train", "select")
-    )
+    faces, select = (read_split(plan, data, role) for role in ("train", "select"))
+    watch = read_split(plan, data, "test") if plan.data.watch_test else None
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("training", total=plan.training.epochs * len(faces), now="")
@@ -82,7 +86,7 @@ def _train(plan: "Recipe", data: str, folder: Path, device: str, *, restart: boo
         def step(done: int, of: int, loss: float, accuracy: float) -> None:
             bar.update(task, completed=finished * of + done, now=f"loss {loss:.3f}, accuracy {accuracy:.1%}")
 
-        for epoch in train(plan, faces, select, folder, device=device, restart=restart, step=step):
+        for epoch in train(plan, faces, select, folder, watch=watch, device=device, restart=restart, step=step):
             finished, best = epoch.number + 1, epoch.classifier
             bar.console.print(_line(epoch, plan.training.epochs), soft_wrap=True, highlight=False)
     return best
@@ -97,7 +101,7 @@ def _line(epoch: "Epoch", of: int) -> str:
     )
 
 
-def _as_stored(model: "Classifier") -> "Classifier":
+def as_stored(model: "Classifier") -> "Classifier":
     """Round the weights to half precision, so that what is scored is what is written."""
     for tensor in model.network.state_dict().values():
         if tensor.is_floating_point():
@@ -105,45 +109,77 @@ def _as_stored(model: "Classifier") -> "Classifier":
     return model
 
 
-def _scored(model: "Classifier", data: str, select_by: str) -> "tuple[Classifier, dict[str, Any]]":
-    """Write the scores on the selection and the test split into the card; return the latter in full as well."""
+def scored(model: "Classifier", plan: "Recipe", data: str) -> "tuple[Classifier, dict[str, Any]]":
+    """Write the scores on the selection and the test split, each view, into the card; return the last in full too."""
     from datetime import date
 
-    from inspect_fer.datasets import samples_for
     from inspect_fer.metrics import evaluate
     from inspect_fer.predict import predict
+    from inspect_fer.training.data import read_split
 
-    scores = {}
+    scores: dict[str, dict[str, Any]] = {}
+    views = dict.fromkeys(("ten-crop", plan.training.views))
     with progress() as track:
-        for split in ("select", "test"):
+        for role in ("select", "test"):
             try:
-                faces = samples_for(model.card, data, split)
+                faces = read_split(plan, data, role)
             except DataError as problem:  # a dataset without this split is no reason to lose the network
-                typer.echo(f"not scored on the {split} split: {problem}", err=True)
+                typer.echo(f"not scored on the {role} split: {problem}", err=True)
                 continue
-            answer = evaluate(predict(model, faces, tick=track(split)))
-            if answer["n"]:
-                found = scores[split] = answer
-    kept = {
-        split: {
-            "n": found["n"],
-            "accuracy": round(found["accuracy"], 5),
-            "balanced_accuracy": round(found["balanced_accuracy"], 5),
-            "macro_f1": round(found["averages"]["macro"]["f1"], 5),
-        }
-        for split, found in scores.items()
-    }
-    note = f"{model.card.note} Best epoch by {select_by} on the selection split.".strip()
+            for view in views:
+                answer = evaluate(predict(model, faces, views=view, tick=track(f"{role}, {view}")))
+                if answer["n"]:
+                    scores[role if view == plan.training.views else f"{role}, {view}"] = found = answer
+    kept = {split: _headline(answer) for split, answer in scores.items()}
+    note = f"{model.card.note} Best epoch by {plan.training.select_by} on the selection split.".strip()
     card = replace(model.card, scores=kept, dataset=data.partition(":")[0], date=date.today().isoformat(), note=note)
     return replace(model, card=card), found
 
 
-def list_recipes() -> None:
-    """List the recipes that come with the package."""
+def _headline(scores: "dict[str, Any]") -> dict[str, float]:
+    return {
+        "n": scores["n"],
+        "accuracy": round(scores["accuracy"], 5),
+        "balanced_accuracy": round(scores["balanced_accuracy"], 5),
+        "macro_f1": round(scores["averages"]["macro"]["f1"], 5),
+    }
+
+
+def list_recipes(
+    name: Annotated[str | None, typer.Argument(help="Show this recipe in full, as TOML.")] = None,
+) -> None:
+    """List the recipes that come with the package, with the figures, in percent, that a source published."""
     from inspect_fer.training import read_recipe, recipe_paths
 
-    for name in recipe_paths():
-        typer.echo(f"{name:<18} {read_recipe(name).note}")
+    if name is not None:
+        read_recipe(name)  # a mistake gets its line
+        typer.echo(recipe_paths().get(name, Path(name)).read_text(encoding="utf-8").rstrip())
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
+    for known in recipe_paths():
+        plan = read_recipe(known)
+        figures = plan.published.scores if plan.published else {}
+        scores = ", ".join(f"{split} {score:g}" for split, score in figures.items())
+        line = f"{known:<36} {plan.network.architecture:<21} {plan.data.kind:<14} {scores:<38} {plan.note}"
+        typer.echo(line[:width])
+    typer.echo("\n`inspect-fer recipes NAME` shows one in full; docs/training.md says what the keys mean.")
+
+
+def draw_curves(
+    model: Annotated[str, typer.Argument(help="A published network's name, or a checkpoint file.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write: .png, .svg or .pdf.")],
+) -> None:
+    """Draw a network's training curves: loss and accuracy on each split, and where fine-tuning began."""
+    from inspect_fer.models.checkpoint import checkpoint_paths, read_card
+    from inspect_fer.render.figures import curves_figure
+
+    card = read_card(checkpoint_paths().get(model, Path(model)))
+    if not card.history:
+        raise CheckpointError(f"{model} carries no training history.")
+    if out.suffix not in {".png", ".svg", ".pdf"}:
+        raise ConfigError(f"Curves are drawn as .png, .svg or .pdf, not {out.name}.")
+    curves_figure(card.history).savefig(out, dpi=200)
+    typer.echo(str(out))
 
 
 def import_network(

@@ -1,6 +1,7 @@
 """The charts of the dashboard, in the colours of `render`."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import altair as alt
@@ -9,7 +10,7 @@ import streamlit as st
 from matplotlib.colors import to_hex
 
 from inspect_fer.render import shares
-from inspect_fer.render.look import AMOUNT, FIRST, INK, LINE, MUTED, PAPER, SECOND
+from inspect_fer.render.look import AMOUNT, FIRST, INK, LINE, MUTED, PAPER, SECOND, THIRD
 from inspect_fer.schema import Prediction
 
 CELL = "cell"
@@ -143,9 +144,9 @@ def reliability_chart(curve: Mapping[str, Sequence[Any]]) -> alt.LayerChart:
     )
 
 
-def curve_chart(history: Sequence[Mapping[str, float]], measure: str) -> alt.Chart:
-    """One measure over the epochs, on the training and the selection set."""
-    names = {measure: "training", f"select_{measure}": "selection"}
+def curve_chart(history: Sequence[Mapping[str, float]], measure: str) -> alt.LayerChart:
+    """One measure over the epochs on each set that was scored, and a line where fine-tuning begins."""
+    names = {measure: "training", f"select_{measure}": "selection", f"test_{measure}": "test"}
     rows = [
         {"epoch": line.get("epoch", number), "set": name, "value": line[key]}
         for number, line in enumerate(history)
@@ -154,18 +155,22 @@ def curve_chart(history: Sequence[Mapping[str, float]], measure: str) -> alt.Cha
     ]
     axis = alt.Axis(format="%" if measure == "accuracy" else "~g", tickCount=5, labelOverlap=False)
     corner: Any = "bottom-right" if measure == "accuracy" else "top-right"
-    chart: alt.Chart = (
+    colours = {"training": FIRST, "selection": SECOND, "test": THIRD}
+    sets = [name for key, name in names.items() if any(line.get(key) is not None for line in history)]
+    scale = alt.Scale(domain=sets, range=[colours[name] for name in sets])
+    turns = [line["epoch"] - 0.5 for old, line in pairwise(history) if old.get("phase") != line.get("phase")]
+    turn = alt.Chart(pd.DataFrame({"epoch": turns, "what": "fine-tuning"})).mark_rule(color=MUTED, strokeDash=[3, 3])
+    lines = (
         alt.Chart(pd.DataFrame(rows))
         .mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=25))
         .encode(
             x=alt.X("epoch:Q", axis=alt.Axis(tickMinStep=1, format="d", grid=False)),
             y=alt.Y("value:Q", title=measure, axis=axis, scale=alt.Scale(zero=False)),
-            color=alt.Color("set:N", scale=_two("training", "selection"), legend=alt.Legend(orient=corner, title=None)),
+            color=alt.Color("set:N", scale=scale, legend=alt.Legend(orient=corner, title=None)),
             tooltip=["set:N", "epoch:Q", alt.Tooltip("value:Q", format=".3f", title=measure)],
         )
-        .properties(padding=TIGHT, height=280)
     )
-    return chart
+    return alt.LayerChart(layer=[lines, turn.encode(x="epoch:Q", tooltip="what:N")], padding=TIGHT, height=280)
 
 
 def probability_rows(prediction: Prediction, row: int, label: int, most: int = 12) -> pd.DataFrame:

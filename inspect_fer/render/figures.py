@@ -1,6 +1,7 @@
 """Charts of a run's scores: confusion matrix, training curves, reliability and scores of each class."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from torch import Tensor
 
-from inspect_fer.render.look import AMOUNT, FIRST, INK, LINE, MUTED, NOTE, PAPER, SECOND, axes, figure
+from inspect_fer.render.look import AMOUNT, FIRST, INK, LINE, MUTED, NOTE, PAPER, SECOND, THIRD, axes, figure
 
 By = Literal["count", "row", "column"]
 BY_NOTES = {"count": "faces", "row": "share of the true class", "column": "share of the predicted class"}
@@ -45,9 +46,10 @@ def confusion_figure(matrix: Tensor | Sequence[Sequence[int]], class_names: Sequ
 
 
 def curves_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
-    """Draw loss and accuracy over the epochs, training and selection set; what an epoch does not hold is left out.
+    """Draw loss and accuracy over the epochs on each split, and a line where fine-tuning begins.
 
-    history: one mapping an epoch, with any of epoch, loss, accuracy, select_loss, select_accuracy, ...
+    history: one mapping an epoch, with any of epoch, phase, loss, accuracy, select_loss, test_loss, ...; what an epoch
+        does not hold is left out
     """
     epochs = [float(line.get("epoch", number + 1)) for number, line in enumerate(history)]
     panels = [name for name in ("loss", "accuracy") if any(name in key for line in history for key in line)]
@@ -58,6 +60,11 @@ def curves_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
         place.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
         _curve(place, epochs, history, name, "training", FIRST)
         _curve(place, epochs, history, f"select_{name}", "selection", SECOND)
+        if any(f"test_{name}" in line for line in history):
+            _curve(place, epochs, history, f"test_{name}", "test", THIRD)
+        for before, after in pairwise(range(len(history))):
+            if history[before].get("phase") != history[after].get("phase"):
+                place.axvline(epochs[before] + 0.5, color=MUTED, linewidth=1, linestyle=":", label="fine-tuning")
         place.legend(frameon=False, fontsize=7, labelcolor=MUTED)
         if name == "accuracy":
             place.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -15,7 +15,7 @@ from PIL import Image, ImageFont
 Format = Literal["png", "webp", "svg"]
 
 PAPER, INK, MUTED, LINE = "#ffffff", "#1d2129", "#646b77", "#e4e2dd"
-FIRST, SECOND = "#2a6496", "#d9722e"
+FIRST, SECOND, THIRD = "#2a6496", "#d9722e", "#4a4f57"
 AGAINST = ("#123a80", "#3b86cb", "#a8d0f0")
 FOR = ("#ffcf8c", "#ee7b36", "#ad2318")
 """Orange to red speaks for a class, blue against it: told apart in every common kind of colour blindness."""

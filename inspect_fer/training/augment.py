@@ -6,20 +6,91 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from inspect_fer.images import centre_crop, ten_crops
 from inspect_fer.training.config import Augment
 
-ERASED_AREA = (0.02, 0.2)  # share of the image, as in Zhong et al., AAAI 2020, arXiv:1708.04896, halved for faces
+Draws = dict[str, Tensor]
+"""What each sample of a batch drew, by kind; N rows each."""
 
 
-def augment(images: Tensor, options: Augment, generator: torch.Generator) -> Tensor:
+def augment(
+    images: Tensor,
+    options: Augment,
+    generator: torch.Generator,
+    *,
+    side: int | None = None,
+    share: slice = slice(None),
+    of: int | None = None,
+) -> Tensor:
     """Change normalised images (N, C, H, W) at random; what comes in from outside is 0, the mean grey.
 
-    generator: on the CPU, so that the draws do not depend on the device. Returns new images of the same shape.
+    side: of the network's input, to which larger images are cropped: from the centre, or ten times where asked
+    generator: on the CPU, so that the draws do not depend on the device
+    share, of: where the images are these rows of a larger batch of so many, whose every sample draws the same then
+
+    Returns (N, C, side, side), or (10 N, C, side, side) with the ten crops of a sample one after the other.
     """
-    if options.flip or options.shift or options.rotate or options.scale:
-        grid = F.affine_grid(_affine(len(images), options, generator).to(images), list(images.shape), False)  # noqa: FBT003
+    drawn = {
+        kind: values[share].to(images.device) for kind, values in draw(options, of or len(images), generator).items()
+    }
+    if "affine" in drawn:
+        grid = F.affine_grid(drawn["affine"], list(images.shape), False)  # noqa: FBT003
         images = F.grid_sample(images, grid, align_corners=False)
-    return _erase(images, options.erase, generator) if options.erase else images
+    if "light" in drawn:
+        gain, lift = drawn["light"].T[:, :, None, None, None]
+        images = images * (1 + gain) + lift
+    if options.ten_crops:
+        images = ten_crops(images, side or images.shape[-1]).flatten(0, 1)
+    elif side is not None and images.shape[-1] > side:
+        images = centre_crop(images, side)
+    return erase(images, options, drawn["erase"].flatten(0, 1)) if "erase" in drawn else images
+
+
+def draw(options: Augment, count: int, generator: torch.Generator) -> Draws:
+    """Draw the changes of `count` samples: "affine" (N, 2, 3), "light" (N, 2), "erase" (N, crops, 5), where asked."""
+    drawn: Draws = {}
+    if options.flip or options.shift or options.rotate or options.scale or options.skew:
+        drawn["affine"] = _affine(count, options, generator)
+    if options.brightness or options.contrast:
+        reach = (options.contrast, options.brightness)
+        drawn["light"] = torch.stack([_symmetric(count, most, generator) for most in reach], dim=1)
+    if options.erase:
+        crops = 10 if options.ten_crops else 1
+        drawn["erase"] = torch.rand(5, count * crops, generator=generator).T.view(count, crops, 5)
+    return drawn
+
+
+def erase(images: Tensor, options: Augment, drawn: Tensor) -> Tensor:
+    """Put a rectangle of 0 over some of the images (N, C, H, W); drawn (N, 5) in 0..1."""
+    chosen, area, ratio, x, y = drawn.T
+    side = (options.erase_least + (options.erase_most - options.erase_least) * area).sqrt()
+    stretch = torch.exp((2 * ratio - 1) * math.log(2))  # aspect ratios of 1:4 to 4:1 in area terms
+    tall, wide = (side * stretch).clamp(max=1), (side / stretch).clamp(max=1)
+    places = [torch.arange(length, device=images.device) / length for length in images.shape[2:]]
+    inside_rows = _between(places[0], y * (1 - tall), tall)
+    inside_columns = _between(places[1], x * (1 - wide), wide)
+    hole = inside_rows[:, :, None] & inside_columns[:, None] & (chosen < options.erase)[:, None, None]
+    return images.masked_fill(hole[:, None], 0)
+
+
+def randaugment(pixels: Tensor, options: Augment) -> Tensor:
+    """RandAugment on pixels (N, C, H, W) uint8, each sample by itself; draws from torch's global stream."""
+    from torchvision.transforms import v2  # takes seconds, and other recipes do without
+
+    change = v2.RandAugment(options.randaugment, options.randaugment_magnitude)
+    return torch.stack([change(face) for face in pixels])
+
+
+def mixed(images: Tensor, shares: Tensor, mixup: float, cutmix: float) -> tuple[Tensor, Tensor]:
+    """Mix images (N, C, H, W) with one another, and their shares (N, K) of the classes alike.
+
+    mixup, cutmix: alpha of their beta distributions; with both, a draw decides. Draws from torch's global stream.
+    """
+    from torchvision.transforms import v2
+
+    kinds = [kind(alpha=alpha) for kind, alpha in ((v2.MixUp, mixup), (v2.CutMix, cutmix)) if alpha]
+    images, shares = kinds[int(torch.randint(len(kinds), ()))](images, shares)
+    return images, shares
 
 
 def _affine(count: int, options: Augment, generator: torch.Generator) -> Tensor:
@@ -28,25 +99,18 @@ def _affine(count: int, options: Augment, generator: torch.Generator) -> Tensor:
     angle = _symmetric(count, math.radians(options.rotate), generator)
     zoom = 1 + _symmetric(count, options.scale, generator)
     across, down = (_symmetric(count, 2 * options.shift, generator) for _ in range(2))
+    if options.chance < 1:
+        moved, turned = (torch.rand(2, count, generator=generator) < options.chance).float()
+        moved = turned if options.jointly else moved
+        angle, across, down = angle * turned, across * moved, down * moved
+    lean = _symmetric(count, math.radians(options.skew), generator).tan() if options.skew else torch.zeros(count)
     cos, sin = zoom * angle.cos(), zoom * angle.sin()
-    return torch.stack((mirror * cos, -sin, across, mirror * sin, cos, down), dim=1).view(count, 2, 3)
+    rows = (mirror * cos, mirror * cos * lean - sin, across, mirror * sin, mirror * sin * lean + cos, down)
+    return torch.stack(rows, dim=1).view(count, 2, 3)
 
 
 def _symmetric(count: int, reach: float, generator: torch.Generator) -> Tensor:
     return (2 * torch.rand(count, generator=generator) - 1) * reach
-
-
-def _erase(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    count, _, height, width = images.shape
-    chosen, area, ratio, x, y = torch.rand(5, count, generator=generator)
-    low, high = ERASED_AREA
-    side = (low + (high - low) * area).sqrt()
-    stretch = torch.exp((2 * ratio - 1) * math.log(2))  # aspect ratios of 1:4 to 4:1 in area terms
-    tall, wide = (side * stretch).clamp(max=1), (side / stretch).clamp(max=1)
-    inside_rows = _between(torch.arange(height) / height, y * (1 - tall), tall)
-    inside_columns = _between(torch.arange(width) / width, x * (1 - wide), wide)
-    hole = inside_rows[:, :, None] & inside_columns[:, None] & (chosen < probability)[:, None, None]
-    return images.masked_fill(hole[:, None].to(images.device), 0)
 
 
 def _between(places: Tensor, start: Tensor, length: Tensor) -> Tensor:

@@ -1,28 +1,59 @@
-"""Recipes: what to train and how, as frozen dataclasses read from TOML. An unknown key is an error."""
+"""Recipes: what to train and how, as frozen dataclasses. Each section of the TOML file is one of them."""
 
 import math
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from inspect_fer.errors import ConfigError
-from inspect_fer.lookup import no_such_name
-from inspect_fer.shipped import shipped_folders
 
-Section = TypeVar("Section")
+Loss = Literal["cross-entropy", "focal", "soft-cross-entropy", "drawn-cross-entropy", "bce", "multi-target"]
+Optimizer = Literal["sgd", "adam", "amsgrad", "adamw", "rmsprop", "adagrad", "adadelta", "asgd"]
+Schedule = Literal["constant", "step", "cosine", "warm-restarts", "one-cycle", "plateau"]
+Views = Literal["single", "flip", "ten-crop"]
+
+ON_VOTES = frozenset({"soft-cross-entropy", "drawn-cross-entropy", "bce", "multi-target"})
+"""Losses that learn from the votes rather than the label."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is learnt from; `--data` says where it lies.
+
+    kind: the dataset's name, several joined by +; "" for any
+    options: the dataset's own, such as mode = "crossentropy" for ferplus or classes = "six"
+    train, select, test: the splits to learn from, to choose the best epoch on, to report on; names may be joined by +
+    size: side at which pictures are read, by default the network's; larger ones are cropped
+    balanced_copies: reduce every class to the size of the smallest and add so many changed copies of each face, in all
+        three splits (source 002)
+    watch_test: score the test split after every epoch as well, which chooses nothing
+    """
+
+    kind: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    train: str = "train"
+    select: str = "select"
+    test: str = "test"
+    size: int | None = None
+    balanced_copies: int = 0
+    watch_test: bool = False
 
 
 @dataclass(frozen=True)
 class Network:
-    """Which network is built."""
+    """Which network is built, and how its input is scaled.
+
+    normalise: "dataset" by mean and standard deviation of the training pixels, "unit" to 0..1, "centred" to -1..1,
+        "imagenet" by ImageNet's mean and standard deviation
+    threshold: probability above which a network trained with loss bce says yes
+    """
 
     architecture: str
     size: int = 48
     channels: int = 1
     options: Mapping[str, Any] = field(default_factory=dict)
+    normalise: Literal["dataset", "unit", "centred", "imagenet"] = "dataset"
+    threshold: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -30,128 +61,169 @@ class Augment:
     """Random changes to the training images; every sample draws its own.
 
     flip: probability of a mirror image
-    shift: up to this share of the side, both ways; rotate: up to so many degrees; scale: by up to this share
-    erase: probability of a grey rectangle over 2 to 20 % of the area
+    shift: up to this share of the side, both ways; rotate and skew: up to so many degrees; scale: by up to this share
+    chance: probability that a sample is shifted, and that it is rotated; jointly: one draw decides on both
+    brightness: up to so many standard deviations lighter or darker; contrast: by up to this share
+    erase: probability of a grey rectangle over erase_least to erase_most of the area (Zhong et al., AAAI 2020)
+    randaugment: so many operations of RandAugment at this magnitude, before all else (Cubuk et al., CVPRW 2020)
+    ten_crops: learn from the four corners, the centre and their mirror images, each as large as the network's input
     """
 
     flip: float = 0.5
     shift: float = 0.1
     rotate: float = 10.0
     scale: float = 0.1
+    skew: float = 0.0
+    chance: float = 1.0
+    jointly: bool = False
+    brightness: float = 0.0
+    contrast: float = 0.0
     erase: float = 0.0
+    erase_least: float = 0.02
+    erase_most: float = 0.2
+    randaugment: int = 0
+    randaugment_magnitude: int = 9
+    ten_crops: bool = False
 
     def __post_init__(self) -> None:
-        _between(self, {"flip": 1, "shift": 1, "rotate": 180, "scale": 0.9, "erase": 1})
-
-
-def _between(section: object, limits: Mapping[str, float]) -> None:
-    for name, most in limits.items():
-        if not 0 <= getattr(section, name) <= most:
-            raise ConfigError(f"{name} must be from 0 to {most:g}, not {getattr(section, name)}.")
+        shares = ("flip", "shift", "chance", "contrast", "erase", "erase_least", "erase_most")
+        limits = {"rotate": 180, "scale": 0.9, "skew": 60, "brightness": 10, "randaugment": 14}
+        between(self, dict.fromkeys(shares, 1) | limits | {"randaugment_magnitude": 30})
+        if self.erase_least > self.erase_most:
+            raise ConfigError(f"erase_least, {self.erase_least}, must not be above erase_most, {self.erase_most}.")
 
 
 @dataclass(frozen=True)
 class Training:
     """How the network learns.
 
-    loss: "cross-entropy" on labels, or "bce" on votes, which makes a network with sigmoid outputs
-    schedule: of the learning rate, which is its peak
+    loss: on labels "cross-entropy" or "focal" (Lin et al., ICCV 2017); on votes "soft-cross-entropy",
+        "drawn-cross-entropy" (one class drawn from the votes each time), "multi-target" (both Barsoum et al., ICMI
+        2016), or "bce", which makes a network with sigmoid outputs
+    class_weights: "balanced" weighs each class by one over its share of the training samples
+    sharpness: radius rho of sharpness-aware minimisation around the optimiser (Foret et al., ICLR 2021); 0 without
+    schedule: of the learning rate, which is its peak. "step" multiplies it by `factors` from the epochs `milestones`
+        on; "warm-restarts" begins again after `restart` epochs, each time twice as many; "plateau" multiplies by
+        `factor` when select_by has not risen for more than `plateau` epochs
+    warmup: epochs over which the learning rate rises from nothing; one-cycle rises by itself
+    patience: stop when select_by has not improved for more than so many epochs; 0 never stops early
+    ema: decay per step of the moving average of the weights that is scored and kept; 0 without
+    clip: largest norm of the gradient; 0 without
+    mixup, cutmix: alpha of the mixing (Zhang et al., ICLR 2018; Yun et al., ICCV 2019); with both, a draw decides
+    balanced_sampling: draw every class equally often
+    views: how images are scored: "single", "flip" (with the mirror image) or "ten-crop"; logits are averaged
     select_by: the score on the selection split that chooses the best epoch
     precision: "bfloat16", "float32", or "auto": bfloat16 where the processor multiplies it faster
     """
 
     epochs: int = 30
     batch_size: int = 128
-    loss: Literal["cross-entropy", "bce"] = "cross-entropy"
+    loss: Loss = "cross-entropy"
     label_smoothing: float = 0.0
-    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
+    focal_gamma: float = 2.0
+    class_weights: Literal["none", "balanced"] = "none"
+    optimizer: Optimizer = "adamw"
     learning_rate: float = 1e-3
     momentum: float = 0.9
+    nesterov: bool = True
     weight_decay: float = 0.0
-    schedule: Literal["constant", "cosine", "one-cycle"] = "constant"
+    sharpness: float = 0.0
+    schedule: Schedule = "constant"
+    milestones: tuple[int, ...] = ()
+    factors: tuple[float, ...] = ()
+    restart: int = 10
+    factor: float = 0.75
+    plateau: int = 5
+    warmup: float = 0.0
+    patience: int = 0
+    ema: float = 0.0
+    clip: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    balanced_sampling: bool = False
+    views: Views = "single"
     select_by: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 2), ("seed", 0)):
+        for name, least in (("epochs", 1), ("batch_size", 2), ("seed", 0), ("restart", 1), ("patience", 0)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} must be at least {least}, not {getattr(self, name)}.")
         if not 0 < self.learning_rate < math.inf:
             raise ConfigError(f"learning_rate must be above 0 and finite, not {self.learning_rate}.")
-        _between(self, {"weight_decay": 1e6, "label_smoothing": 1, "momentum": 1, "seed": 2**31})
+        between(self, dict.fromkeys(("label_smoothing", "momentum", "factor", "ema"), 1) | {"seed": 2**31})
+        between(self, dict.fromkeys(("weight_decay", "sharpness", "clip", "mixup", "cutmix", "focal_gamma"), 1e6))
+        between(self, {"warmup": self.epochs, "plateau": 1e6})
+        if len(self.milestones) != len(self.factors) or list(self.milestones) != sorted(self.milestones):
+            raise ConfigError(
+                f"milestones are rising epochs with as many factors, not {list(self.milestones)} with "
+                f"{list(self.factors)}."
+            )
+        if self.warmup and self.schedule == "one-cycle":
+            raise ConfigError("Schedule one-cycle rises by itself; leave warmup out.")
+        if (self.mixup or self.cutmix) and self.loss in {"focal", "drawn-cross-entropy", "multi-target"}:
+            raise ConfigError(f"Mixed images have mixed labels, which loss {self.loss} cannot take. Use cross-entropy.")
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """Training in two phases: at first only the head, later the upper layers as well.
+
+    head, upper: the first module, in the order of the network's parameters, that learns in each phase; what lies
+        before stays as it is, batch norm included
+    epoch: how many epochs the first phase takes, of all of [training]
+    optimizer, learning_rate: of the second phase
+    """
+
+    head: str
+    upper: str
+    epoch: int
+    optimizer: Optimizer = "adam"
+    learning_rate: float = 1e-5
+
+    def __post_init__(self) -> None:
+        if self.epoch < 1 or not 0 < self.learning_rate < math.inf:
+            raise ConfigError(
+                f"Fine-tuning begins after epoch 1 or later with a learning_rate above 0, not after {self.epoch} with "
+                f"{self.learning_rate}."
+            )
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a source printed for this experiment.
+
+    source, item: the report and its experiment; scores: in percent, by the source's name of the split
+    protocol: what was measured on what; mistake: what is wrong with the figure, "" where nothing is known
+    """
+
+    source: str
+    item: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+    protocol: str = ""
+    mistake: str = ""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """One experiment: network, training, augmentation, and a note for people."""
+    """One experiment: data, network, training, augmentation, and a note for people."""
 
     network: Network
+    data: Data = field(default_factory=Data)
     training: Training = field(default_factory=Training)
     augment: Augment = field(default_factory=Augment)
+    finetune: Finetune | None = None
+    published: Published | None = None
     note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything as plain values."""
-        return asdict(self)
+        """Everything as plain values; parts that are not there are left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-def recipe_paths() -> dict[str, Path]:
-    """The recipes that come with the package, and those of INSPECT_FER_HOME, by name."""
-    return {
-        path.stem: path for folder in reversed(shipped_folders("recipes")) for path in sorted(folder.glob("*.toml"))
-    }
-
-
-def read_recipe(name_or_path: str | Path) -> Recipe:
-    """Read a recipe by its name or from a TOML file. Raises ConfigError naming what is wrong in it."""
-    path = recipe_paths().get(str(name_or_path), Path(name_or_path))
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
-        known = ", ".join(recipe_paths()) or "none"
-        raise ConfigError(f"There is no readable recipe {path}. Recipes by name: {known}.") from problem
-    except tomllib.TOMLDecodeError as problem:
-        raise ConfigError(f"{path} is not TOML: {problem}.") from problem
-    try:
-        return recipe_from(values)
-    except ConfigError as problem:
-        raise ConfigError(f"{path}: {problem}") from problem
-
-
-def recipe_from(values: Mapping[str, Any]) -> Recipe:
-    """Build a recipe from plain values, as in `Recipe.as_dict`."""
-    parts = {"network": Network, "training": Training, "augment": Augment}
-    unknown = [name for name in values if name not in {*parts, "note"}]
-    if unknown:
-        raise ConfigError(no_such_name(unknown[0], [*parts, "note"], "part of a recipe"))
-    if "network" not in values:
-        raise ConfigError("A recipe needs a part [network] with an architecture.")
-    built: dict[str, Any] = {name: _section(kind, values[name], name) for name, kind in parts.items() if name in values}
-    return Recipe(**built, note=str(values.get("note", "")))
-
-
-def _section(kind: type[Section], values: Any, name: str) -> Section:
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"[{name}] must be a table of keys, not {values!r}.")
-    types = get_type_hints(kind)
-    known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]  # every part is a dataclass
-    for key, value in values.items():
-        if key not in known:
-            raise ConfigError(no_such_name(key, known, f"key of [{name}]"))
-        _check(f"{name}.{key}", value, types[key])
-    try:
-        return kind(**values)
-    except TypeError as problem:
-        raise ConfigError(f"[{name}] is incomplete: {problem}.") from problem
-
-
-def _check(key: str, value: Any, wanted: Any) -> None:
-    if get_origin(wanted) is Literal:
-        if value not in get_args(wanted):
-            raise ConfigError(no_such_name(str(value), get_args(wanted), f"choice for {key}"))
-        return
-    kinds = get_args(wanted) if isinstance(wanted, UnionType) else (get_origin(wanted) or wanted,)
-    allowed = (*kinds, int) if float in kinds else kinds
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
-        raise ConfigError(f"{key} must be {' or '.join(kind.__name__ for kind in kinds)}, not {value!r}.")
+def between(section: object, limits: Mapping[str, float]) -> None:
+    """Raise ConfigError for an entry below 0 or above its limit."""
+    for name, most in limits.items():
+        if not 0 <= getattr(section, name) <= most:
+            raise ConfigError(f"{name} must be from 0 to {most:g}, not {getattr(section, name)}.")

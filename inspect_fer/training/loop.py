@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +13,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.errors import ConfigError, DataError
-from inspect_fer.metrics import evaluate
-from inspect_fer.schema import Classifier, ModelCard, Prediction, Samples
-from inspect_fer.training import log
-from inspect_fer.training.augment import augment
-from inspect_fer.training.config import Recipe, Training
-from inspect_fer.training.setup import State, bfloat16, card_of, fresh_state
+from inspect_fer.schema import Classifier, Samples
+from inspect_fer.training import distributed, log
+from inspect_fer.training.augment import augment, mixed, randaugment
+from inspect_fer.training.config import Recipe
+from inspect_fer.training.losses import balanced_weights, draw, truth_of
+from inspect_fer.training.optimizers import sharp_step
+from inspect_fer.training.selection import best_epoch, has_stopped, judge_of
+from inspect_fer.training.setup import Plan, State, begin_phase, fresh_state, plan_of, set_training
 
 Step = Callable[[int, int, float, float], None]
-"""Told after each batch: samples done, samples in all, mean loss and accuracy of the epoch so far."""
+"""Told every few batches: samples done, samples in all, mean loss and accuracy of the epoch so far."""
+
+TOLD_EVERY = 8
+"""Batches between two tellings; each waits for the device."""
 
 
 @dataclass(frozen=True)
@@ -39,153 +45,190 @@ def train(
     select: Samples,
     folder: Path,
     *,
+    watch: Samples | None = None,
     device: str = "cpu",
     restart: bool = False,
     step: Step | None = None,
 ) -> Iterator[Epoch]:
     """Train a network on `faces`, choosing the best epoch on `select`; yield every epoch, resumed ones included.
 
-    folder: of the log and the state; a training that was stopped goes on there after its last whole epoch.
-    The last epoch's `classifier` is the best one. Raises DataError, ConfigError or RunError.
+    folder: of the log and the state; a training that was stopped goes on there after its last whole epoch
+    watch: scored after every epoch as well ("test_..." in the history), to look at; it chooses nothing
+
+    Started by torchrun, the processes share every batch and the first one writes. The last epoch's `classifier` is the
+    best one. Raises DataError, ConfigError or RunError.
     """
-    _check(recipe.training, faces, select)
-    _check_device(device)
-    log.begin(folder, _made_of(recipe, faces, select), faces.ids, restart=restart)
-    pixels, truth = _on(device, faces), _truth(recipe.training, faces).to(device)
-    card = card_of(recipe, faces, pixels)
-    state = fresh_state(recipe, card, len(faces), device)
-    stored = log.load_state(folder)
-    if stored is not None:
-        log.restore(folder, state, stored)
+    _check(recipe, faces, select)
+    check_device(device)
+    device = distributed.join(device)
+    if distributed.is_first():
+        log.begin(folder, _made_of(recipe, faces, select, watch), faces.ids, restart=restart)
+    distributed.wait()
+    plan = plan_of(recipe, faces, device)
+    state = _state(plan, folder)
     for past in range(len(state.history)):
-        yield Epoch(
-            past, state.history[past], past == _best(state.history[: past + 1], recipe), state.best_classifier(card)
-        )
-    judge = _judge(recipe.training, card, select, device)
+        best = past == best_epoch(state.history[: past + 1], recipe)
+        yield Epoch(past, state.history[past], best, state.best_classifier(plan.card))
+    judges = {name: judge_of(plan, split) for name, split in (("select", select), ("test", watch)) if split is not None}
+    runner = distributed.together(state.network)
     for number in range(len(state.history), recipe.training.epochs):
+        if has_stopped(state.history, recipe):
+            return
+        if recipe.finetune and number == recipe.finetune.epoch:
+            begin_phase(state, recipe, plan.steps, number)
+            runner = distributed.together(state.network)
         started = time.monotonic()
-        seen, entry = _one_epoch(state, recipe, card, pixels, truth, number, step)
-        if not math.isfinite(entry["loss"]):
-            raise ConfigError(
-                f"The loss is not a number any more in epoch {number + 1}; the epochs before are kept. Lower "
-                f"learning_rate, which is {recipe.training.learning_rate:g}, and add --restart."
-            )
-        entry |= judge(state.network)
+        seen, entry = _one_epoch(plan, state, runner, number, step)
+        for name, judge in judges.items():
+            entry |= {f"{name}_{score}": value for score, value in judge(state.judged).items()}
+        state.rate.epoch_done(entry[f"select_{recipe.training.select_by}"])
         state.history.append({"epoch": number, **entry, "seconds": time.monotonic() - started})
-        best = _best(state.history, recipe) == number
+        best = best_epoch(state.history, recipe) == number
         if best:
-            state.best = {name: value.detach().cpu().clone() for name, value in state.network.state_dict().items()}
-        log.write_epoch(folder, state.as_dict(), seen)
-        yield Epoch(number, state.history[-1], best, state.best_classifier(card))
+            state.keep()
+        if distributed.is_first():
+            log.write_epoch(folder, state.as_dict(), seen)
+        distributed.wait()
+        yield Epoch(number, state.history[-1], best, state.best_classifier(plan.card))
 
 
-def _check(options: Training, faces: Samples, select: Samples) -> None:
+def _check(recipe: Recipe, faces: Samples, select: Samples) -> None:
     for name, split in (("training", faces), ("selection", select)):
         if not len(split) or (split.labels < 0).any():
             raise DataError(
                 f"The {name} split has {len(split)} faces, {int((split.labels < 0).sum())} of them unlabelled."
             )
+        truth_of(recipe.training, split)
     if faces.class_names != select.class_names:
         raise DataError("The training and the selection split name different classes.")
-    if options.loss == "bce" and faces.votes is None:
-        raise DataError("Loss bce learns from votes; this dataset has none. Use ferplus, or loss cross-entropy.")
-    if len(faces) < options.batch_size:
+    if len(faces) < recipe.training.batch_size:
         raise DataError(
-            f"{len(faces)} faces do not fill one batch of {options.batch_size}; choose a smaller batch_size."
+            f"{len(faces)} faces do not fill one batch of {recipe.training.batch_size}; choose a smaller batch_size."
         )
+    missing = [name for name, count in faces.counts().items() if not count]
+    if missing:
+        warnings.warn(f"No training face is labelled {', '.join(missing)}: the network cannot learn it.", stacklevel=3)
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Raise ConfigError where there is no such device."""
     try:
         torch.zeros(1, device=device).sum().item()
     except (RuntimeError, AssertionError, NotImplementedError) as problem:
         raise ConfigError(f"There is no device {device!r} here to train on. Use cpu.") from problem
 
 
-def _made_of(recipe: Recipe, faces: Samples, select: Samples) -> dict[str, Any]:
-    sources = {"train": dict(faces.source), "select": dict(select.source)}
-    return {"recipe": recipe.as_dict(), "data": sources, "faces": [len(faces), len(select)], "torch": torch.__version__}
+def _made_of(recipe: Recipe, faces: Samples, select: Samples, watch: Samples | None) -> dict[str, Any]:
+    splits = {"train": faces, "select": select} | ({} if watch is None else {"test": watch})
+    sources = {name: dict(split.source) for name, split in splits.items()}
+    sizes = [len(split) for split in splits.values()]
+    return {"recipe": recipe.as_dict(), "data": sources, "faces": sizes, "torch": torch.__version__}
 
 
-def _on(device: str, faces: Samples) -> Tensor:
-    """The whole set as one uint8 tensor on the device."""
-    return faces.pixels[:].to(device)
-
-
-def _truth(options: Training, faces: Samples) -> Tensor:
-    return faces.votes if options.loss == "bce" and faces.votes is not None else faces.labels
+def _state(plan: Plan, folder: Path) -> State:
+    """The state before the first epoch, or after the last whole one that was stored."""
+    state = fresh_state(plan.recipe, plan.card, plan.steps, plan.device)
+    stored = log.load_state(folder)
+    if stored is not None:
+        fine, done = plan.recipe.finetune, len(stored.get("history", ()))
+        if fine and done > fine.epoch:
+            begin_phase(state, plan.recipe, plan.steps, done)
+        log.restore(folder, state, stored)
+    return state
 
 
 def _one_epoch(
-    state: State, recipe: Recipe, card: ModelCard, pixels: Tensor, truth: Tensor, number: int, step: Step | None
+    plan: Plan, state: State, runner: nn.Module, number: int, step: Step | None
 ) -> tuple[Tensor, dict[str, float]]:
     """Go once through the set in batches of equal size. Returns every sample's logits (N, K), NaN where not seen."""
-    options = recipe.training
-    classifier = Classifier(state.network.train(), card)
+    options, finetune = plan.recipe.training, plan.recipe.finetune
     generator = torch.Generator().manual_seed(options.seed * 100_003 + number)
-    order = torch.randperm(len(pixels), generator=generator)
-    seen = torch.full((len(pixels), len(card.class_names)), torch.nan)
-    total_loss, right, done = 0.0, 0, 0
+    order = _order(plan, generator)
+    truth = draw(plan.truth.cpu(), generator).to(plan.device) if options.loss == "drawn-cross-entropy" else plan.truth
+    seen = torch.zeros(len(plan.pixels), len(plan.card.class_names) + 1, device=plan.device)
+    totals = torch.zeros(3, dtype=torch.float64, device=plan.device)  # of loss, right answers and samples
+    mine = distributed.share(options.batch_size)
+    set_training(state.network)
+    rate = state.rate.now
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(options.seed * 100_003 + number)  # dropout draws from the global stream
-        for rows in order.split(options.batch_size):
-            if len(rows) < options.batch_size:
-                break  # a short last batch would weigh its samples more and change batch norm's statistics
-            images = augment(classifier.normalise(pixels[rows]), recipe.augment, generator)
-            logits, loss = _learn(state, options, images.to(memory_format=torch.channels_last), truth[rows])
-            seen[rows] = logits
-            done += len(rows)
-            total_loss += loss * len(rows)
-            right += int((logits.argmax(1) == _labels(truth[rows]).cpu()).sum())
-            if step is not None:
-                step(done, len(pixels), total_loss / done, right / done)
-    return seen, {"loss": total_loss / done, "accuracy": right / done, "rate": float(state.schedule.get_last_lr()[0])}
+        torch.manual_seed(options.seed * 100_003 + number)  # dropout and mixing draw from the global stream
+        for batch, rows in enumerate(order[: plan.steps * options.batch_size].split(options.batch_size)):
+            own = rows[mine].to(plan.device)
+            images = _images(plan, own, generator, mine)
+            logits, loss = _learn(plan, state, runner, images, truth[own])
+            seen[own, :-1], seen[own, -1] = logits, 1
+            totals += torch.stack(
+                [loss * len(own), (logits.argmax(1) == plan.labels[own]).sum(), totals.new_tensor(len(own))]
+            )
+            if batch % TOLD_EVERY == TOLD_EVERY - 1 or batch == plan.steps - 1:
+                _tell(totals, plan, number, batch, step)
+    total_loss, right, done = distributed.summed(totals).tolist()
+    seen = distributed.summed(seen).cpu()
+    entry = {"loss": total_loss / done, "accuracy": right / done, "rate": rate}
+    phase = {"phase": 1.0 + (number >= finetune.epoch)} if finetune else {}
+    return torch.where(seen[:, -1:] > 0, seen[:, :-1], torch.nan), entry | phase
 
 
-def _learn(state: State, options: Training, images: Tensor, truth: Tensor) -> tuple[Tensor, float]:
-    with torch.autocast(images.device.type, torch.bfloat16, enabled=bfloat16(options, images.device.type)):
-        logits = state.network(images)
-    logits = logits.float()
-    loss = loss_of(options, logits, truth)
-    state.optimizer.zero_grad()
-    loss.backward()
-    state.optimizer.step()
-    state.schedule.step()
-    return logits.detach().cpu(), loss.item()
+def _order(plan: Plan, generator: torch.Generator) -> Tensor:
+    """Which samples come when: all of them once, or each class equally often."""
+    if not plan.recipe.training.balanced_sampling:
+        return torch.randperm(len(plan.pixels), generator=generator)
+    labels = plan.labels.cpu()
+    chances = balanced_weights(labels, len(plan.card.class_names))[labels]
+    return torch.multinomial(chances, len(labels), replacement=True, generator=generator)
 
 
-def loss_of(options: Training, logits: Tensor, truth: Tensor) -> Tensor:
-    """Mean loss in nats: logits (N, K) against labels (N,), or against votes (N, K) for "bce"."""
-    if options.loss == "bce":
-        return F.binary_cross_entropy_with_logits(logits, truth)
-    return F.cross_entropy(logits, truth, label_smoothing=options.label_smoothing)
+def _images(plan: Plan, rows: Tensor, generator: torch.Generator, mine: slice) -> Tensor:
+    """The network's input from these samples, changed at random: (n, C, S, S), or ten times as many crops."""
+    options = plan.recipe.augment
+    pixels = plan.pixels[rows]
+    if options.randaugment:
+        pixels = randaugment(pixels, options)
+    images = plan.card.scale(pixels)
+    side, whole = plan.card.input_size[1], plan.recipe.training.batch_size
+    images = augment(images, options, generator, side=side, share=mine, of=whole)
+    return images.contiguous(memory_format=torch.channels_last)
 
 
-def _labels(truth: Tensor) -> Tensor:
-    return truth if truth.ndim == 1 else truth.argmax(1)
+def _learn(plan: Plan, state: State, runner: nn.Module, images: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """One step of the optimiser. Returns each sample's logits (n, K), the mean of its crops, and the loss."""
+    options = plan.recipe.training
+    crops = len(images) // len(truth)
+    truth = truth.repeat_interleave(crops, dim=0)
+    if options.mixup or options.cutmix:
+        shares = F.one_hot(truth, len(plan.card.class_names)).float() if truth.ndim == 1 else truth
+        images, truth = mixed(images, shares, options.mixup, options.cutmix)
+
+    def gradients() -> tuple[Tensor, Tensor]:
+        with plan.arithmetic:
+            logits = runner(images).float()
+        loss = plan.cost(logits, truth)
+        state.optimizer.zero_grad()
+        loss.backward()
+        if options.clip:
+            nn.utils.clip_grad_norm_(state.network.parameters(), options.clip)
+        return logits.detach(), loss.detach()
+
+    logits, loss = gradients()
+    if options.sharpness:
+        sharp_step(state.optimizer, options.sharpness, gradients)
+    else:
+        state.optimizer.step()
+    state.rate.step()
+    if state.average is not None:
+        state.average.update_parameters(state.network)
+    return logits.view(-1, crops, logits.shape[1]).mean(1), loss
 
 
-def _judge(options: Training, card: ModelCard, select: Samples, device: str) -> Callable[[nn.Module], dict[str, float]]:
-    """Scores of a network on the selection split."""
-    images = Classifier(nn.Identity(), card).normalise(select.pixels[:])
-
-    def judge(network: nn.Module) -> dict[str, float]:
-        network.eval()
-        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bfloat16(options, device)):
-            logits = torch.cat([network(part.to(device)).float().cpu() for part in images.split(512)])
-        scores = evaluate(Prediction(select.ids, logits, select.labels, card.class_names, output=card.output))
-        loss = float(loss_of(options, logits, _truth(options, select)))
-        return {
-            "select_loss": loss,
-            "select_accuracy": scores["accuracy"],
-            "select_macro_f1": scores["averages"]["macro"]["f1"],
-        }
-
-    return judge
-
-
-def _best(history: list[dict[str, float]], recipe: Recipe) -> int:
-    """The epoch with the best score on the selection split; the earliest of equal ones."""
-    key = f"select_{recipe.training.select_by}"
-    sign = -1 if recipe.training.select_by == "loss" else 1
-    return max(range(len(history)), key=lambda epoch: sign * history[epoch][key])
+def _tell(totals: Tensor, plan: Plan, number: int, batch: int, step: Step | None) -> None:
+    """Tell how far the epoch is. Raises ConfigError when the loss is not a number any more."""
+    loss, right, done = totals.tolist()
+    if not math.isfinite(loss):
+        rate = plan.recipe.training.learning_rate
+        raise ConfigError(
+            f"The loss is not a number any more in epoch {number + 1}, by batch {batch + 1} of {plan.steps}; the "
+            f"epochs before are kept. Lower learning_rate, which is {rate:g}, or set clip = 1.0, and add --restart."
+        )
+    if step is not None:
+        parts = distributed.processes()
+        step(int(done) * parts, len(plan.pixels), loss / done, right / done)

@@ -1,68 +1,144 @@
 """What a training starts from: the card, the network with its optimiser and schedule, the arithmetic."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from inspect_fer.models import ARCHITECTURES, build
+from inspect_fer.errors import ConfigError
+from inspect_fer.models import build, cam_layer_of
+from inspect_fer.models.checkpoint import network_around
 from inspect_fer.schema import Classifier, ModelCard, Samples
 from inspect_fer.training.config import Recipe, Training
+from inspect_fer.training.losses import Cost, balanced_weights, cost_of, truth_of
+from inspect_fer.training.optimizers import Rate, optimizer_of
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-}
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What stays the same through a training.
+
+    pixels (N, C, H, W) uint8, labels (N,), truth (N,) or (N, K): of the training samples, on the device
+    """
+
+    recipe: Recipe
+    card: ModelCard
+    pixels: Tensor
+    labels: Tensor
+    truth: Tensor
+    cost: Cost
+    device: str
+
+    @property
+    def steps(self) -> int:
+        """Batches in an epoch; a short last one is left out, as it would weigh its samples more."""
+        return len(self.pixels) // self.recipe.training.batch_size
+
+    @property
+    def arithmetic(self) -> torch.autocast:
+        """The precision of the forward pass."""
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=bfloat16(self.recipe.training, kind))
 
 
 @dataclass
 class State:
-    """All that changes while training; `best` holds the weights of the best epoch."""
+    """All that changes while training; `best` holds the weights of the best epoch.
+
+    average: the moving average of the network's weights, where a recipe asks for it
+    """
 
     network: nn.Module
     optimizer: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
+    rate: Rate
+    average: AveragedModel | None
     best: dict[str, Tensor]
     history: list[dict[str, float]]
 
+    @property
+    def judged(self) -> nn.Module:
+        """The network that is scored and kept."""
+        return self.network if self.average is None else self.average.module
+
     def as_dict(self) -> dict[str, Any]:
         """Everything needed to go on, as tensors and plain values."""
-        names = ("network", "optimizer", "schedule")
-        return {name: getattr(self, name).state_dict() for name in names} | {"best": self.best, "history": self.history}
+        names = ("network", "optimizer", "rate", "average")
+        parts = {name: getattr(self, name).state_dict() for name in names if getattr(self, name) is not None}
+        return parts | {"best": self.best, "history": self.history}
 
     def restore(self, stored: dict[str, Any]) -> None:
         """Go back to what `as_dict` returned."""
-        for name in ("network", "optimizer", "schedule"):
-            getattr(self, name).load_state_dict(stored[name])
+        for name in ("network", "optimizer", "rate", "average"):
+            if getattr(self, name) is not None:
+                getattr(self, name).load_state_dict(stored[name])
         self.best, self.history = stored["best"], stored["history"]
+
+    def keep(self) -> None:
+        """Make the network as it is now the best."""
+        self.best = {name: value.detach().cpu().clone() for name, value in self.judged.state_dict().items()}
 
     def best_classifier(self, card: ModelCard) -> Classifier:
         """A copy of the best network so far, on the CPU, in eval mode, with the history in its card."""
-        with torch.device("meta"):  # no weights are drawn, so the caller's random state stays as it is
-            network = network_of(card)
-        network.load_state_dict({name: value.clone() for name, value in self.best.items()}, assign=True)
-        return Classifier(network.eval(), replace(card, history=tuple(self.history)))
+        weights = {name: value.clone() for name, value in self.best.items()}
+        return Classifier(network_around(card, weights).eval(), replace(card, history=tuple(self.history)))
+
+
+def plan_of(recipe: Recipe, faces: Samples, device: str) -> Plan:
+    """The whole set as one uint8 tensor on the device, and what is made from it once."""
+    pixels, labels = faces.pixels[:].to(device), faces.labels.to(device)
+    balanced = recipe.training.class_weights == "balanced"
+    weights = balanced_weights(labels, len(faces.class_names)) if balanced else None
+    truth = truth_of(recipe.training, faces).to(device)
+    card = card_of(recipe, faces, pixels)
+    return Plan(recipe, card, pixels, labels, truth, cost_of(recipe.training, weights), device)
 
 
 def card_of(recipe: Recipe, faces: Samples, pixels: Tensor) -> ModelCard:
-    """The card of a network trained by a recipe, with mean and standard deviation of its training pixels."""
+    """The card of a network trained by a recipe; `pixels` (N, C, H, W) uint8 are the training samples'."""
     network = recipe.network
-    scaled = [pixels[:, channel].float() / 255 for channel in range(pixels.shape[1])]
+    mean, std = _normalisation(recipe, pixels)
+    cropped = pixels.shape[-1] > network.size
     return ModelCard(
         architecture=network.architecture,
         class_names=faces.class_names,
         input_size=(network.channels, network.size, network.size),
-        mean=tuple(round(float(values.mean()), 4) for values in scaled),
-        std=tuple(round(max(float(values.std()), 1e-3), 4) for values in scaled),
-        cam_layer=ARCHITECTURES[network.architecture].cam_layer if network.architecture in ARCHITECTURES else "",
+        read_size=pixels.shape[-1] if cropped else 0,
+        mean=mean,
+        std=std,
+        cam_layer=cam_layer_of(
+            network.architecture,
+            channels=network.channels,
+            classes=len(faces.class_names),
+            size=network.size,
+            options=network.options,
+        ),
         options=network.options,
         output="sigmoid" if recipe.training.loss == "bce" else "softmax",
+        threshold=network.threshold,
         recipe=recipe.as_dict(),
         seed=recipe.training.seed,
     )
+
+
+def _normalisation(recipe: Recipe, pixels: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel that turn pixels of 0..1 into network input."""
+    network = recipe.network
+    if network.normalise == "dataset":
+        scaled = [pixels[:, channel].float() / 255 for channel in range(pixels.shape[1])]
+        return (
+            tuple(round(float(values.mean()), 4) for values in scaled),
+            tuple(round(max(float(values.std()), 1e-3), 4) for values in scaled),
+        )
+    if network.normalise == "imagenet":
+        if network.channels != 3:
+            raise ConfigError(f"normalise = 'imagenet' is for 3 channels, not {network.channels}.")
+        return IMAGENET["mean"], IMAGENET["std"]
+    centre = 0.5 if network.normalise == "centred" else 0.0
+    return (centre,) * network.channels, (centre or 1.0,) * network.channels
 
 
 def network_of(card: ModelCard) -> nn.Module:
@@ -71,25 +147,65 @@ def network_of(card: ModelCard) -> nn.Module:
     return build(card.architecture, channels=channels, classes=len(card.class_names), size=size, options=card.options)
 
 
-def fresh_state(recipe: Recipe, card: ModelCard, faces: int, device: str) -> State:
-    """Network, optimiser and schedule before the first epoch, the same for the same seed."""
+def fresh_state(recipe: Recipe, card: ModelCard, steps: int, device: str) -> State:
+    """Network, optimiser and schedule before the first epoch of `steps` steps, the same for the same seed."""
     options = recipe.training
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = network_of(card).to(device).to(memory_format=torch.channels_last)
-    rates = {"lr": options.learning_rate, "weight_decay": options.weight_decay}
-    momentum = {"momentum": options.momentum, "nesterov": options.momentum > 0} if options.optimizer == "sgd" else {}
-    optimizer = OPTIMIZERS[options.optimizer](network.parameters(), **rates, **momentum)
-    return State(network, optimizer, _schedule(options, optimizer, faces // options.batch_size), {}, [])
+    average = None
+    if options.ema:
+        average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True)
+    optimizer, rate = _phase(recipe, network, steps, epoch=0)
+    return State(network, optimizer, rate, average, {}, [])
 
 
-def _schedule(options: Training, optimizer: torch.optim.Optimizer, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
-    total = options.epochs * steps
-    if options.schedule == "one-cycle":
-        return torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total, cycle_momentum=False)
-    if options.schedule == "cosine":
-        return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)
-    return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
+def begin_phase(state: State, recipe: Recipe, steps: int, epoch: int) -> None:
+    """Take a fresh optimiser and schedule where fine-tuning begins."""
+    state.optimizer, state.rate = _phase(recipe, state.network, steps, epoch=epoch)
+
+
+def _phase(recipe: Recipe, network: nn.Module, steps: int, *, epoch: int) -> tuple[torch.optim.Optimizer, Rate]:
+    """Optimiser and schedule of the phase that an epoch belongs to; what does not learn in it is frozen."""
+    options, fine = recipe.training, recipe.finetune
+    if fine is None:
+        learning = list(network.parameters())
+    elif epoch < fine.epoch:
+        learning = _freeze_before(network, fine.head)
+        options = replace(options, epochs=fine.epoch)
+    else:
+        learning = _freeze_before(network, fine.upper)
+        options = replace(
+            options,
+            optimizer=fine.optimizer,
+            learning_rate=fine.learning_rate,
+            epochs=options.epochs - fine.epoch,
+            schedule="constant",
+            warmup=0.0,
+        )
+    optimizer = optimizer_of(options, learning)
+    return optimizer, Rate(options, optimizer, steps)
+
+
+def _freeze_before(network: nn.Module, first: str) -> list[nn.Parameter]:
+    """Let only the module `first` learn and what comes after it, in the order of the parameters; return those."""
+    names = [name for name, _ in network.named_parameters()]
+    start = next((place for place, name in enumerate(names) if f"{name}.".startswith(f"{first}.")), None)
+    if start is None:
+        modules = ", ".join(dict.fromkeys(name.split(".")[0] for name in names))
+        raise ConfigError(f"The network has no module {first!r} with weights to learn from on; it has {modules}.")
+    for place, weights in enumerate(network.parameters()):
+        weights.requires_grad_(place >= start)
+    return [weights for weights in network.parameters() if weights.requires_grad]
+
+
+def set_training(network: nn.Module) -> None:
+    """Put a network into training mode, but for frozen modules: their batch norm keeps its statistics."""
+    network.train()
+    for module in network.modules():
+        own = list(module.parameters())
+        if own and not any(weights.requires_grad for weights in own):
+            module.eval()
 
 
 def bfloat16(options: Training, device: str) -> bool:

@@ -39,6 +39,17 @@ def test_defaults_are_written_once():
         ({"training": {"seed": 10**20}}, "seed must be from 0"),
         ({"augment": {"scale": 9.0}}, "scale must be from 0 to 0.9"),
         ({"augment": {"flip": -3.0}}, "flip must be from 0 to 1"),
+        ({"augment": {"erase_least": 0.5}}, "erase_least, 0.5, must not be above erase_most"),
+        ({"training": {"milestones": [3], "factors": []}}, "rising epochs with as many factors"),
+        ({"training": {"milestones": [3, 2], "factors": [0.1, 0.1]}}, "rising epochs"),
+        ({"training": {"milestones": 3}}, "training.milestones must be a list, not 3"),
+        ({"training": {"factors": ["x"]}}, "training.factors must be float, not 'x'"),
+        ({"training": {"warmup": 2, "schedule": "one-cycle"}}, "one-cycle rises by itself"),
+        ({"training": {"mixup": 0.2, "loss": "focal"}}, "which loss focal cannot take"),
+        ({"data": {"size": "large"}}, "data.size must be int, not 'large'"),
+        ({"finetune": {"head": "x"}}, "\\[finetune\\] is incomplete"),
+        ({"finetune": {"head": "x", "upper": "x", "epoch": 30}}, "cannot begin after epoch 30 of 30"),
+        ({"finetune": {"head": "x", "upper": "x", "epoch": 0}}, "begins after epoch 1 or later"),
         ({"network": {"size": 48}}, "\\[network\\] is incomplete"),
     ],
 )
@@ -50,8 +61,10 @@ def test_a_bad_recipe_names_what_is_wrong(change, says):
 def test_a_recipe_without_network_and_files_that_are_none(tmp_path):
     with pytest.raises(ConfigError, match="needs a part \\[network\\]"):
         recipe_from({})
-    with pytest.raises(ConfigError, match="There is no readable recipe .*Recipes by name: .*baseline"):
+    with pytest.raises(ConfigError, match="There is no readable recipe .*`inspect-fer recipes` lists"):
         read_recipe(tmp_path / "none.toml")
+    with pytest.raises(ConfigError, match="No recipe is called 'basline'. Did you mean 'baseline'"):
+        read_recipe("basline")
     (tmp_path / "bad.toml").write_text("[network\n")
     with pytest.raises(ConfigError, match="is not TOML"):
         read_recipe(tmp_path / "bad.toml")
@@ -59,3 +72,23 @@ def test_a_recipe_without_network_and_files_that_are_none(tmp_path):
 
 def test_whole_numbers_serve_as_numbers():
     assert recipe_from(SMALL | {"training": {"learning_rate": 1}}).training.learning_rate == 1
+
+
+def test_a_recipe_may_say_only_what_differs_from_its_base(tmp_path):
+    (tmp_path / "first.toml").write_text(
+        'note = "a"\n[network]\narchitecture = "baseline"\noptions = { width = 4, dropout = 0.1 }\n'
+        '[training]\nepochs = 3\n[published]\nsource = "003"\nitem = "x"\n'
+    )
+    (tmp_path / "second.toml").write_text('base = "first.toml"\n[network]\noptions = { width = 8 }\n')
+    recipe = read_recipe(tmp_path / "second.toml")
+    assert recipe.network.options == {"width": 8, "dropout": 0.1}
+    assert (recipe.training.epochs, recipe.note, recipe.published) == (3, "a", None)
+
+
+def test_a_base_that_is_missing_or_leads_back_is_told(tmp_path):
+    (tmp_path / "a.toml").write_text('base = "b.toml"\n')
+    with pytest.raises(ConfigError, match="There is no readable recipe .*b.toml"):
+        read_recipe(tmp_path / "a.toml")
+    (tmp_path / "b.toml").write_text('base = "a.toml"\n')
+    with pytest.raises(ConfigError, match="is its own base"):
+        read_recipe(tmp_path / "a.toml")

@@ -11,7 +11,6 @@ from inspect_fer.models.checkpoint import fingerprint
 from inspect_fer.predict import predict
 from inspect_fer.schema import Samples
 from inspect_fer.training import read_history, read_log, recipe_from, train
-from inspect_fer.training.loop import loss_of
 
 CALM = {"flip": 0.0, "shift": 0.0, "rotate": 0.0, "scale": 0.0}
 
@@ -183,17 +182,6 @@ def test_votes_make_a_sigmoid_network(faces, tmp_path):
     assert last.classifier.card.output == "sigmoid"
     with pytest.raises(DataError, match="learns from votes; this dataset has none"):
         trained(recipe(loss="bce"), faces, tmp_path / "other")
-
-
-def test_the_losses_are_their_formulas():
-    logits, labels = torch.randn(5, 3, dtype=torch.float64), torch.tensor([0, 2, 1, 1, 0])
-    logs = logits.log_softmax(1)
-    by_hand = -sum(0.9 * logs[n, label] + 0.1 * logs[n].mean() for n, label in enumerate(labels)) / 5
-    assert float(loss_of(recipe(label_smoothing=0.1).training, logits, labels)) == pytest.approx(float(by_hand))
-    votes = torch.rand(5, 3, dtype=torch.float64)
-    p = logits.sigmoid()
-    by_hand = -(votes * p.log() + (1 - votes) * (1 - p).log()).mean()
-    assert float(loss_of(recipe(loss="bce").training, logits, votes)) == pytest.approx(float(by_hand))
 
 
 def test_bfloat16_learns_too(faces, tmp_path):

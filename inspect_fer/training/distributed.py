@@ -1,0 +1,65 @@
+"""Training by several processes, as `torchrun` starts them: each takes its share of every batch."""
+
+import os
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from inspect_fer.errors import ConfigError
+
+
+def join(device: str) -> str:
+    """Join the other processes where torchrun started some; return the device of this one."""
+    if "WORLD_SIZE" not in os.environ:
+        return device
+    if device == "cuda":
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    return device
+
+
+def leave() -> None:
+    """Part from the other processes, where there are any."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def processes() -> int:
+    """How many processes train together."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process writes the files; where it trains alone it does."""
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def wait() -> None:
+    """Wait until every process is here."""
+    if distributed.is_initialized():
+        distributed.barrier()
+
+
+def share(batch: int) -> slice:
+    """This process's rows of a batch. Raises ConfigError when the batch cannot be shared evenly."""
+    parts = processes()
+    if batch % parts:
+        raise ConfigError(f"A batch of {batch} cannot be shared by {parts} processes; choose a multiple of {parts}.")
+    size = batch // parts
+    rank = distributed.get_rank() if parts > 1 else 0
+    return slice(rank * size, (rank + 1) * size)
+
+
+def together(network: nn.Module) -> nn.Module:
+    """The network with gradients averaged over all processes, itself where there is one."""
+    return DistributedDataParallel(network) if processes() > 1 else network
+
+
+def summed(values: Tensor) -> Tensor:
+    """The sum over all processes, in place."""
+    if processes() > 1:
+        distributed.all_reduce(values)
+    return values
