@@ -2,10 +2,11 @@
 
 import os
 import sys
+import warnings
 
 import typer
 
-from inspect_fer.cli import demo, explaining, showing, training
+from inspect_fer.cli import demo, explaining, reproducing, showing, sweeping, tables, training
 from inspect_fer.errors import FerError
 
 app = typer.Typer(
@@ -18,12 +19,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (training, explaining, showing, demo):
+for group in (training, sweeping, reproducing, explaining, showing, tables, demo):
     group.add_to(app)
 
 
 def main() -> None:
     """Run the command line: exit code 0 when done, 2 for the user's mistake (one line), 1 for a bug (traceback)."""
+    warnings.showwarning = lambda message, *_, **__: typer.echo(f"inspect-fer: warning: {message}", err=True)
     try:
         app()
     except FerError as problem:

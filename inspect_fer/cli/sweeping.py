@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inspect_fer.cli.terminal import Data, print_scores
-from inspect_fer.cli.training import as_stored, scored
+from inspect_fer.cli.training import scored
 from inspect_fer.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def _best(trial: "Trial", data: str, out: Path, device: str, licence: str) -> "M
             typer.echo(f"The best trial, {trial.key}, was scored before: {json.dumps(card.scores)}")
             return card
     typer.echo(f"The best trial, {trial.key}, alone is scored on the test split, once.")
-    model, scores = scored(as_stored(best_network(trial, data, out, device=device)), trial.recipe, data)
+    model, scores = scored(best_network(trial, data, out, device=device), trial.recipe, data, device)
     model = replace(model, card=replace(model.card, licence=licence))
     save(model, path, half=True)
     print_scores(scores, "test split" if "test" in model.card.scores else "selection split")

@@ -51,7 +51,7 @@ def train_network(
     plan = read_recipe(recipe)
     best = _train(plan, data, out.with_suffix(".training"), device, restart=restart)
     if is_first():
-        best, scores = scored(as_stored(best), plan, data)
+        best, scores = scored(best, plan, data, device)
         save(replace(best, card=replace(best.card, licence=licence)), out, half=True)
         print_scores(scores, "test split" if "test" in best.card.scores else "selection split")
         typer.echo(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
@@ -101,48 +101,21 @@ def _line(epoch: "Epoch", of: int) -> str:
     )
 
 
-def as_stored(model: "Classifier") -> "Classifier":
-    """Round the weights to half precision, so that what is scored is what is written."""
-    for tensor in model.network.state_dict().values():
-        if tensor.is_floating_point():
-            tensor.copy_(tensor.half())
-    return model
-
-
-def scored(model: "Classifier", plan: "Recipe", data: str) -> "tuple[Classifier, dict[str, Any]]":
-    """Write the scores on the selection and the test split, each view, into the card; return the last in full too."""
-    from datetime import date
-
-    from inspect_fer.metrics import evaluate
-    from inspect_fer.predict import predict
+def scored(model: "Classifier", plan: "Recipe", data: str, device: str = "cpu") -> "tuple[Classifier, dict[str, Any]]":
+    """Close a training with a progress bar; return the network and its scores on the test split, or the selection's."""
     from inspect_fer.training.data import read_split
+    from inspect_fer.training.finish import finished
 
-    scores: dict[str, dict[str, Any]] = {}
-    views = dict.fromkeys(("ten-crop", plan.training.views))
+    splits = {}
+    for role in ("select", "test"):
+        try:
+            splits[role] = read_split(plan, data, role)
+        except DataError as problem:  # a dataset without this split is no reason to lose the network
+            typer.echo(f"not scored on the {role} split: {problem}", err=True)
     with progress() as track:
-        for role in ("select", "test"):
-            try:
-                faces = read_split(plan, data, role)
-            except DataError as problem:  # a dataset without this split is no reason to lose the network
-                typer.echo(f"not scored on the {role} split: {problem}", err=True)
-                continue
-            for view in views:
-                answer = evaluate(predict(model, faces, views=view, tick=track(f"{role}, {view}")))
-                if answer["n"]:
-                    scores[role if view == plan.training.views else f"{role}, {view}"] = found = answer
-    kept = {split: _headline(answer) for split, answer in scores.items()}
-    note = f"{model.card.note} Best epoch by {plan.training.select_by} on the selection split.".strip()
-    card = replace(model.card, scores=kept, dataset=data.partition(":")[0], date=date.today().isoformat(), note=note)
-    return replace(model, card=card), found
-
-
-def _headline(scores: "dict[str, Any]") -> dict[str, float]:
-    return {
-        "n": scores["n"],
-        "accuracy": round(scores["accuracy"], 5),
-        "balanced_accuracy": round(scores["balanced_accuracy"], 5),
-        "macro_f1": round(scores["averages"]["macro"]["f1"], 5),
-    }
+        model, scores = finished(model, plan, splits, device=device, track=track)
+    model = replace(model, card=replace(model.card, dataset=data.partition(":")[0]))
+    return model, scores.get("test", scores["select"])
 
 
 def list_recipes(

@@ -22,6 +22,8 @@ class Data:
 
     kind: the dataset's name, several joined by +; "" for any
     options: the dataset's own, such as mode = "crossentropy" for ferplus or classes = "six"
+    scoring: options of the select and test splits over these, such as mode = "majority"
+    parts: of several datasets, each one's options over these, such as ckplus = { train = "all", test = "none" }
     train, select, test: the splits to learn from, to choose the best epoch on, to report on; names may be joined by +
     size: side at which pictures are read, by default the network's; larger ones are cropped
     balanced_copies: reduce every class to the size of the smallest and add so many changed copies of each face, in all
@@ -31,6 +33,8 @@ class Data:
 
     kind: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    scoring: Mapping[str, Any] = field(default_factory=dict)
+    parts: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     train: str = "train"
     select: str = "select"
     test: str = "test"

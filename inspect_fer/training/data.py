@@ -1,13 +1,16 @@
 """The samples that a recipe asks for: its splits, read as its network takes them, balanced where it says so."""
 
-import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
 
 import torch
 from torch import Tensor
 
-from inspect_fer.datasets import samples
+from inspect_fer.datasets import DATASETS, samples
+from inspect_fer.datasets.spec import Part, split_spec
 from inspect_fer.errors import DataError
 from inspect_fer.schema import Samples
 from inspect_fer.training.augment import augment
@@ -25,15 +28,24 @@ def read_split(recipe: Recipe, spec: str, role: str) -> Samples:
         the spec before them. Raises DataError or ConfigError.
     """
     plan, network = recipe.data, recipe.network
-    kinds = "+".join(re.findall(r"(?:^|\+)(\w+):", spec))
+    parts = split_spec(spec, DATASETS)
+    kinds = "+".join(part.kind for part in parts)
     fits = plan.kind in {"", kinds}
     if not fits and role == "train":
         warnings.warn(f"The recipe is for {plan.kind}; on {kinds} its splits and options do not hold.", stacklevel=2)
     split, options = (getattr(plan, role), dict(plan.options)) if fits else (role, {})
+    if fits:
+        options |= plan.scoring if role != "train" else {}
+        spec = "+".join(str(_with_own(part, plan.parts.get(part.kind, {}))) for part in parts)
     found = samples(spec, split, size=plan.size or network.size, channels=network.channels, **options)
     if plan.balanced_copies:
         found = balanced(found, plan.balanced_copies, seed=recipe.training.seed * len(ROLES) + ROLES.index(role))
     return found
+
+
+def _with_own(part: Part, own: Mapping[str, Any]) -> Part:
+    """A dataset with options before those that stand behind its name, which come before them."""
+    return part._replace(query="&".join(filter(None, (urlencode(own, safe="+,"), part.query))))
 
 
 def balanced(faces: Samples, copies: int, *, seed: int = 0) -> Samples:

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from inspect_fer.datasets import samples
+from inspect_fer.datasets.miniature import write_miniature
 from inspect_fer.errors import DataError
 from inspect_fer.training import recipe_from
 from inspect_fer.training.data import balanced, read_split
@@ -55,3 +56,19 @@ def test_another_kind_of_dataset_is_read_without_the_recipes_options_and_said():
 
 def test_balanced_copies_are_made_of_every_split():
     assert len(read_split(recipe(balanced_copies=2), "synthetic:14", "select")) == 42
+
+
+def test_the_splits_that_score_may_have_options_of_their_own():
+    plan = recipe(kind="synthetic", options={"seed": 3}, scoring={"seed": 4})
+    for role, seed in (("train", 3), ("select", 4), ("test", 4)):
+        read = read_split(plan, "synthetic:7", role)
+        assert torch.equal(read.pixels, samples("synthetic:7", role, seed=seed, size=24).pixels)
+
+
+def test_each_of_several_datasets_may_have_options_of_its_own(tmp_path):
+    spec = f"synthetic:7+{write_miniature('folder', tmp_path)}"
+    only_learnt = {"train": "all", "select": "none", "test": "none"}
+    plan = recipe(kind="synthetic+folder", parts={"folder": only_learnt})
+    read = {role: read_split(plan, spec, role).ids for role in ("train", "select", "test")}
+    assert len(read["train"]) == 7 + len(samples(f"folder:{tmp_path}", "all"))
+    assert len(read["select"]) == len(read["test"]) == 7

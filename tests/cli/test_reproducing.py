@@ -1,0 +1,104 @@
+import shlex
+
+import pytest
+
+from inspect_fer.cli import main
+from inspect_fer.datasets.miniature import write_miniature
+from inspect_fer.models.checkpoint import load
+from inspect_fer.training.experiments import experiments
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory):
+    """Enough faces for a batch of 64."""
+    return write_miniature("fer2013", tmp_path_factory.mktemp("data"), per_class=10)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path):
+    """Run a command line as a user does; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(line):
+        monkeypatch.setattr("sys.argv", ["inspect-fer", *shlex.split(line)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        printed = capsys.readouterr()
+        return left.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+def test_without_data_all_experiments_are_listed(call):
+    code, out, err = call("reproduce")
+    assert (code, err) == (0, "")
+    for each in experiments():
+        assert f" {each.name} " in out
+    for words in ("test 54.09", "Labels 1 to 6 went into six outputs", "The class names of its tables"):
+        assert words in out
+    assert "--data ferplus:PATH" in out
+
+
+def test_one_source_is_listed(call):
+    code, out, _ = call("reproduce 002")
+    assert code == 0
+    assert "s002_lenet5_bn_balanced" in out
+    assert "s004_small" not in out
+
+
+def test_an_unknown_source_is_told_in_a_line(call):
+    code, _, err = call("reproduce 03")
+    assert code == 2
+    assert err.startswith("inspect-fer: No source is called '03'. Did you mean '003'?")
+    assert len(err.splitlines()) == 1
+
+
+def test_data_are_learnt_from_and_figures_set_side_by_side(call, spec):
+    line = f"reproduce 004 --only s004_majority --only s004_residual_live --data {spec} --out here"
+    code, out, err = call(f"{line} --only s003_vgg_rafdb")
+    assert code == 2
+    assert "No experiment is called 's003_vgg_rafdb'" in err
+    code, out, err = call(line)
+    assert code == 0, err
+    assert "s004_majority: trained, 14.29 of 70 (PrivateTest)" in err
+    assert "test 24" in out
+    assert "here: reproduce.csv, reproduce.md" in out
+    assert load("here/s004_majority.safetensors").card.scores["test"]["n"] == 70
+    code, _, err = call(line)
+    assert "s004_majority: evaluated, 14.29 of 70 (PrivateTest)" in err
+
+
+def test_experiments_without_data_are_said_and_nothing_is_trained(call, spec):
+    code, out, err = call(f"reproduce 003 --data {spec} --evaluate-only --out here")
+    assert code == 0
+    assert "s003_vgg_rafdb: no data, needs --data rafdb:PATH" in err
+    assert "s003_vgg_fer2013: no checkpoint" in err
+    assert "no data" in out
+
+
+def test_a_failing_experiment_has_its_line(call, spec):
+    code, _, err = call(f"reproduce 000 --only s000_lenet_fer2013 --data {spec} --out here")
+    assert code == 0
+    assert "s000_lenet_fer2013: failed, " in err
+    assert "fer2013new.csv" in err
+
+
+def test_a_smoke_walk_prints_a_line_each(call):
+    code, out, err = call("reproduce all --smoke --only s004_small --only s001_keras_cnn4")
+    assert code == 0, err
+    lines = out.splitlines()
+    assert [line.split()[:2] for line in lines] == [["s004_small", "trained"], ["s001_keras_cnn4", "trained"]]
+
+
+def test_a_smoke_walk_brings_its_own_data(call, spec):
+    code, _, err = call(f"reproduce --smoke --data {spec}")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--smoke brings its own faces; leave --data out." in err
+
+
+def test_a_smoke_walk_with_a_failure_ends_with_a_line(call, monkeypatch):
+    monkeypatch.setattr("inspect_fer.training.reproduce.shortened", lambda recipe: recipe)
+    code, out, err = call("reproduce --smoke --only s004_small")
+    assert code == 2
+    assert "s004_small" in out
+    assert "1 of 1 experiments failed; see above." in err
