@@ -9,12 +9,31 @@ from torch import Tensor
 
 from inspect_fer.capture import find_layer
 from inspect_fer.errors import ConfigError, NetworkError
+from inspect_fer.explain.ablation_cam import AblationCAM
 from inspect_fer.explain.cam import CAM
+from inspect_fer.explain.contrast import Contrast, FinerCAM
+from inspect_fer.explain.deep_lift import DeepLift
+from inspect_fer.explain.eigen_cam import EigenCAM, EigenGradCAM
+from inspect_fer.explain.fem import FEM
+from inspect_fer.explain.full_grad import FullGrad
 from inspect_fer.explain.grad_cam import GradCAM
+from inspect_fer.explain.grad_cam_library import KPCACAM, SegEigenCAM
+from inspect_fer.explain.grad_cam_plus_plus import GradCAMPlusPlus, SmoothGradCAMPlusPlus
+from inspect_fer.explain.gradients import GradientShap, InputXGradient, IntegratedGradients, Saliency, SmoothGrad
+from inspect_fer.explain.guided import Deconvnet, GuidedBackprop, GuidedGradCAM
+from inspect_fer.explain.lrp import LRP
 from inspect_fer.explain.method import Method, class_free, configured, footprint, reads_layer
 from inspect_fer.explain.occlusion import Occlusion
 from inspect_fer.explain.passes import maps_of
+from inspect_fer.explain.pointwise import GradCAMElementwise, HiResCAM, LayerCAM
+from inspect_fer.explain.region_occlusion import RegionOcclusion
+from inspect_fer.explain.region_shapley import RegionShapley
+from inspect_fer.explain.rise import Rise
+from inspect_fer.explain.score_cam import ScoreCAM
+from inspect_fer.explain.shapley_cam import ShapleyCAM
+from inspect_fer.explain.surrogates import KernelShap, Lime
 from inspect_fer.explain.targets import Targets, resolve_targets
+from inspect_fer.explain.xgrad_cam import XGradCAM
 from inspect_fer.lookup import lookup
 from inspect_fer.predict import Images, network_input
 from inspect_fer.schema import Classifier, Explanation, Samples, Tick
@@ -22,7 +41,39 @@ from inspect_fer.schema import Classifier, Explanation, Samples, Tick
 METHODS: dict[str, type[Method]] = {
     "cam": CAM,
     "grad-cam": GradCAM,
+    "grad-cam++": GradCAMPlusPlus,
+    "smooth-grad-cam++": SmoothGradCAMPlusPlus,
+    "hires-cam": HiResCAM,
+    "grad-cam-elementwise": GradCAMElementwise,
+    "layer-cam": LayerCAM,
+    "xgrad-cam": XGradCAM,
+    "eigen-cam": EigenCAM,
+    "eigen-grad-cam": EigenGradCAM,
+    "shapley-cam": ShapleyCAM,
+    "fem": FEM,
+    "ablation-cam": AblationCAM,
+    "score-cam": ScoreCAM,
+    "finer-cam": FinerCAM,
+    "contrast": Contrast,
+    "full-grad": FullGrad,
     "occlusion": Occlusion,
+    "region-occlusion": RegionOcclusion,
+    "region-shapley": RegionShapley,
+    "rise": Rise,
+    "saliency": Saliency,
+    "input-x-gradient": InputXGradient,
+    "smooth-grad": SmoothGrad,
+    "integrated-gradients": IntegratedGradients,
+    "gradient-shap": GradientShap,
+    "kernel-shap": KernelShap,
+    "lime": Lime,
+    "deep-lift": DeepLift,
+    "guided-backprop": GuidedBackprop,
+    "deconvnet": Deconvnet,
+    "guided-grad-cam": GuidedGradCAM,
+    "lrp": LRP,
+    "kpca-cam": KPCACAM,
+    "seg-eigen-cam": SegEigenCAM,
 }
 
 Wanted: TypeAlias = str | Method | Sequence[str | Method] | Mapping[str, str | Method]

@@ -22,7 +22,10 @@ class SharedMethod(Protocol):
 
 
 class OwnMethod(Protocol):
-    """Makes passes of its own. May have `reads_layer = True`, `class_free = True` and `footprint(input_size)`."""
+    """Makes passes of its own. May have `reads_layer = True`, `class_free = True` and `footprint(input_size)`.
+
+    `unfolded = True` where it needs the network as it is, batch norms and all, not its faster twin.
+    """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
     own_passes: ClassVar[bool]

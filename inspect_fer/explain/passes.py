@@ -35,7 +35,8 @@ def maps_of(
     with leave_no_trace(network):
         fast = replace(images.model, network=exact_twin(network, keep, images.read(slice(2))))
         for rows, batch in images.batches(batch_size):
-            chosen, found = _explain_batch(fast, batch, methods, None if targets is None else targets[rows], layer)
+            wanted = None if targets is None else targets[rows]
+            chosen, found = _explain_batch(fast, images.model, batch, methods, wanted, layer)
             explained.append(chosen.cpu())
             for key, values in found.items():
                 maps[key].append(values.detach().to("cpu", torch.float32))
@@ -45,9 +46,14 @@ def maps_of(
 
 
 def _explain_batch(
-    model: Classifier, batch: Tensor, methods: Mapping[str, Method], targets: Tensor | None, layer: str
+    model: Classifier,
+    unfolded: Classifier,
+    batch: Tensor,
+    methods: Mapping[str, Method],
+    targets: Tensor | None,
+    layer: str,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Targets and maps of one batch."""
+    """Targets and maps of one batch, by the fast network, or by the plain one for methods that ask for it."""
     found: dict[str, Tensor] = {}
     sharing = {key: method for key, method in methods.items() if shares_pass(method)}
     if sharing:
@@ -59,5 +65,6 @@ def _explain_batch(
             targets = predicted(logits_of(model.network, batch))
     for key, method in methods.items():
         if own_passes(method):
-            found[key] = method(model, batch, targets, layer if reads_layer(method) else "")
+            network = unfolded if getattr(method, "unfolded", False) else model
+            found[key] = method(network, batch, targets, layer if reads_layer(method) else "")
     return targets, found

@@ -12,11 +12,23 @@ from torch.testing import assert_close
 from inspect_fer.explain import METHODS, describe, explain, make_method
 from inspect_fer.schema import HEALTH
 
-QUICK = {"occlusion": {"window": 4, "stride": 4}}
+QUICK = {
+    "ablation-cam": {"scale": "none"},  # a logit near 0 magnifies rounding as much as the map
+    "smooth-grad-cam++": {"samples": 2},
+    "occlusion": {"window": 4, "stride": 4},
+    "region-shapley": {"regions": "grid", "rows": 2, "columns": 2},
+    "rise": {"masks": 150, "cells": 3},
+    "smooth-grad": {"samples": 8},
+    "integrated-gradients": {"steps": 12},
+    "gradient-shap": {"samples": 8},
+    "kernel-shap": {"samples": 150, "cells": 3},
+    "lime": {"samples": 100, "cells": 3, "alpha": 1e-4},
+}
 CLASS_FREE = {name for name, kind in METHODS.items() if getattr(kind, "class_free", False)}
 
 
 LINEAR_ONLY = {"cam"}
+RULED = {"deep-lift", "lrp"}  # refuse what they have no rule for, such as a square root
 CASES = [(name, kind) for name in METHODS for kind in ("tiny", "mlp") if kind == "tiny" or name not in LINEAR_ONLY]
 
 
@@ -170,7 +182,7 @@ def test_half_precision_networks_come_close(model, method, images):
     model.network.bfloat16()
     found = explain(model, images, method, targets="all").maps
     assert found.dtype == torch.float32
-    assert (found - expected).abs().amax() < 0.1 * expected.abs().amax()
+    assert (found - expected).norm() < 0.2 * expected.norm()  # where a ReLU's sign turns, single places may differ
 
 
 class Functional(nn.Module):
@@ -186,7 +198,7 @@ class Functional(nn.Module):
         return self.inner((maps + 1).sqrt().mean(dim=(2, 3)))
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in LINEAR_ONLY])
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in LINEAR_ONLY | RULED])
 def test_the_manner_of_the_relu_behind_the_layer_is_harmless(tiny_model, images, name):
     found = [
         explain(replace(tiny_model, network=Functional(tiny_model.network, manner)), images, name, layer="conv").maps

@@ -1,0 +1,95 @@
+"""What every pass has in common: eval mode without a trace, the network's answer, watched layers."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from inspect_fer.errors import NetworkError
+from inspect_fer.lookup import lookup
+
+
+@contextmanager
+def leave_no_trace(network: nn.Module) -> Iterator[None]:
+    """Put every module of `network` into eval mode and leave inference mode; afterwards all is as it was.
+
+    Training flags are kept per module, and the random state is restored, on errors too.
+    """
+    flags = [(module, module.training) for module in network.modules()]
+    devices = {weight.device for weight in network.parameters() if weight.is_cuda}
+    try:
+        for module, _ in flags:
+            module.training = False
+        with torch.inference_mode(mode=False), torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        for module, training in flags:
+            module.training = training
+
+
+def logits_of(network: nn.Module, images: Tensor) -> Tensor:
+    """Run images (N, C, H, W) through the network and return its logits (N, K), graph and all.
+
+    The images are copied to the network's device and number format, so that no layer writes into the caller's; the
+    weights take no part in the graph. Raises NetworkError when the answer is not one row of logits an image.
+    """
+    return run(network, as_input(network, images), rows=len(images))
+
+
+def as_input(network: nn.Module, images: Tensor) -> Tensor:
+    """A copy of the images on the network's device and in its number format, outside any graph."""
+    weight = next((weight for weight in network.parameters() if weight.is_floating_point()), images)
+    return images.detach().to(weight.device, weight.dtype, copy=True)
+
+
+def run(network: nn.Module, images: Tensor, *, rows: int) -> Tensor:
+    """The logits (rows, K) of these very images, or NetworkError; weights take no part in the graph."""
+    if torch.is_grad_enabled() and isinstance(network, nn.DataParallel | torch.jit.ScriptModule):
+        raise NetworkError(f"No gradient can be read inside a {type(network).__name__}; give the network inside it.")
+    stand_ins = _without_graph(network) if torch.is_grad_enabled() else {}
+    logits = functional_call(network, stand_ins, (images,)) if stand_ins else network(images)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != rows:
+        given = " x ".join(map(str, logits.shape)) if isinstance(logits, Tensor) else type(logits).__name__
+        raise NetworkError(f"The network must turn N images into logits (N, K); {rows} images gave {given}.")
+    return logits
+
+
+def _without_graph(network: nn.Module) -> dict[str, Tensor]:
+    """What stands in for the weights that would start a graph, or that inference mode forbids in one."""
+    return {
+        name: weight.detach().clone() if weight.is_inference() else weight.detach()
+        for name, weight in chain(network.named_parameters(), network.named_buffers())
+        if weight.requires_grad or weight.is_inference()
+    }
+
+
+@contextmanager
+def watched(layers: Mapping[str, nn.Module], see: Callable[[str, object], Tensor | None]) -> Iterator[None]:
+    """Tell `see` the name and output of each of these layers when it has run; a tensor that it returns goes on."""
+    handles = [
+        module.register_forward_hook(lambda _module, _inputs, output, name=name: see(name, output))
+        for name, module in layers.items()
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def find_layer(network: nn.Module, name: str) -> nn.Module:
+    """The module of that dotted name. Raises UnknownNameError with the nearest name and every layer."""
+    layers: dict[str, nn.Module] = dict(network.named_modules(remove_duplicate=False))
+    layers.pop("")
+    return lookup(layers, name, "layer")
+
+
+def tensor_of(layer: str, output: object) -> Tensor:
+    """Vouch for a layer's output: a tensor, or NetworkError."""
+    if isinstance(output, Tensor):
+        return output
+    did = "did not run" if output is None else f"gave a {type(output).__name__} instead of one tensor"
+    raise NetworkError(f"Layer {layer!r} {did} in this network's pass; name another layer.")

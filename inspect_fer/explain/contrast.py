@@ -1,0 +1,86 @@
+"""Why this class rather than that: contrast maps and Finer-CAM.
+
+Contrast: Grad-CAM of a difference of two logits. Finer-CAM: Zhang et al., CVPR 2025, arXiv:2501.11309.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
+
+from inspect_fer.capture import SharedPass
+from inspect_fer.errors import ConfigError, TargetError
+from inspect_fer.explain.grad_cam import grad_cam
+
+
+def strongest_rivals(logits: Tensor, targets: Tensor) -> Tensor:
+    """For each target the other class with the largest logit: logits (N, K), targets (N, T). Returns (N, T)."""
+    own = F.one_hot(targets, logits.shape[1]).bool()
+    return logits[:, None].masked_fill(own, -torch.inf).argmax(dim=2)
+
+
+def nearest_rivals(logits: Tensor, targets: Tensor, count: int) -> Tensor:
+    """For each target the `count` other classes whose logits lie nearest to its own. Returns (N, T, count)."""
+    own = F.one_hot(targets, logits.shape[1]).bool()
+    distances = (logits[:, None] - logits.gather(1, targets)[..., None]).abs().masked_fill(own, torch.inf)
+    return distances.argsort(dim=2, stable=True)[..., :count]
+
+
+def against(targets: Tensor, rivals: Tensor, classes: int, strength: float = 1.0) -> Tensor:
+    """Weights of the logits in y_c - strength * mean_t y_dt: targets (N, T), rivals (N, T, R). Returns (N, T, K)."""
+    rest = F.one_hot(rivals, classes).float().mean(dim=2)
+    return F.one_hot(targets, classes) - strength * rest
+
+
+def _needs_two_classes(shared: SharedPass) -> int:
+    classes = shared.logits.shape[1]
+    if classes < 2:
+        raise ConfigError("A network of one class has no other class to set it against; use grad-cam.")
+    return classes
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Grad-CAM of one class less that of another: what speaks for the target rather than for its rival.
+
+    rival: the other class's id; None for the strongest other class of each image, so that the predicted class is set
+        against the runner-up and any other class against the predicted one
+    """
+
+    rival: int | None = None
+
+    def __call__(self, shared: SharedPass) -> Tensor:
+        """Return maps (N, T, h, w), 0 where the target is the rival itself. Raises TargetError for an unknown rival."""
+        classes = _needs_two_classes(shared)
+        if self.rival is None:
+            rivals = strongest_rivals(shared.logits, shared.targets)
+        elif 0 <= self.rival < classes:
+            rivals = torch.full_like(shared.targets, self.rival)
+        else:
+            raise TargetError(f"There is no class {self.rival} to contrast with: the classes are 0 to {classes - 1}.")
+        scores = against(shared.targets, rivals[..., None], classes)
+        return grad_cam(shared.features, shared.gradients_of(scores))
+
+
+@dataclass(frozen=True)
+class FinerCAM:
+    """Grad-CAM of the target's logit less those of the classes most like it, which suppresses what they share.
+
+    similar: how many other classes, those with the logits nearest to the target's
+    strength: gamma, how much of their mean is taken off
+    """
+
+    similar: int = 3
+    strength: float = 0.6
+
+    def __post_init__(self) -> None:
+        if type(self.similar) is not int or self.similar < 1:
+            raise ConfigError(f"Finer-CAM takes at least one similar class, not {self.similar!r}.")
+
+    def __call__(self, shared: SharedPass) -> Tensor:
+        """Return maps (N, T, h, w), signed: the paper's, before the ReLU. Few classes: all others are similar ones."""
+        classes = _needs_two_classes(shared)
+        rivals = nearest_rivals(shared.logits, shared.targets, min(self.similar, classes - 1))
+        scores = against(shared.targets, rivals, classes, self.strength)
+        return grad_cam(shared.features, shared.gradients_of(scores))

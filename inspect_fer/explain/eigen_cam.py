@@ -1,0 +1,88 @@
+"""Eigen-CAM and Eigen-Grad-CAM. Muhammad and Yeasin, IJCNN 2020, arXiv:2008.00299.
+
+Eigen-Grad-CAM puts gradient times feature in the place of the features; the definition is pytorch-grad-cam's.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from inspect_fer.capture import SharedPass
+
+ROUNDS = 40
+"""Squarings at most; a gap of one part in 2^30 between the two largest eigenvalues is resolved."""
+
+
+def principal_map(values: Tensor, *, centred: bool = False) -> Tensor:
+    """Project values onto their first right singular vector: O V_1, O having one row a place.
+
+    values (N, C, h, w); centred: less each channel's mean over the places first, as pytorch-grad-cam does and the paper
+    does not. Returns (N, h, w). The sign, which a singular vector leaves open, is the one with which the map's product
+    with the plain sum over channels is not negative: features behind a ReLU give a map that is nowhere negative, and
+    gradient times feature one that is positive where there is evidence for the target.
+    """
+    plain = values.flatten(2).double()
+    matrix = plain - plain.mean(dim=2, keepdim=True) if centred else plain  # (N, C, hw)
+    wide = matrix.shape[2] > matrix.shape[1]
+    vector = first_eigenvector(matrix @ matrix.mT if wide else matrix.mT @ matrix)[..., None]
+    direction = vector if wide else matrix @ vector  # V_1 up to its length
+    lengths = torch.linalg.vector_norm(direction, dim=1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
+    found = (matrix.mT @ (direction / lengths))[..., 0]
+    agreement = (found * plain.sum(dim=1)).sum(dim=1, keepdim=True)
+    signed = torch.where(agreement < 0, -found, found)
+    return signed.view(values.shape[0], *values.shape[2:]).to(values.dtype)
+
+
+def first_eigenvector(gram: Tensor) -> Tensor:
+    """The eigenvector (N, m) of the largest eigenvalue of symmetric matrices without negative ones (N, m, m).
+
+    Squared again and again, a matrix tends to v v^T, of which the longest column is taken; cheaper in a batch than all
+    eigenvectors. A matrix of zeros gives zeros.
+    """
+    power = gram
+    for _ in range(ROUNDS):
+        trace = power.diagonal(dim1=1, dim2=2).sum(dim=1)[:, None, None]
+        power = power / torch.where(trace == 0, torch.ones_like(trace), trace)
+        power = power @ power
+        purity = power.diagonal(dim1=1, dim2=2).sum(dim=1)  # 1 for v v^T of length 1
+        if ((purity == 0) | (purity > 1 - 1e-14)).all():
+            break
+    longest = power.diagonal(dim1=1, dim2=2).argmax(dim=1)
+    column = power[torch.arange(len(power), device=power.device), :, longest]
+    lengths = torch.linalg.vector_norm(column, dim=1, keepdim=True)
+    return column / torch.where(lengths == 0, torch.ones_like(lengths), lengths)
+
+
+@dataclass(frozen=True)
+class EigenCAM:
+    """The pattern that the features share most, whatever the class.
+
+    centred: less each channel's mean first, as pytorch-grad-cam does; the paper does not
+    """
+
+    centred: bool = False
+
+    class_free: ClassVar[bool] = True
+
+    def __call__(self, shared: SharedPass) -> Tensor:
+        """Return maps (N, T, h, w), the same for every target."""
+        found = principal_map(shared.features, centred=self.centred)
+        return found[:, None].expand(-1, shared.targets.shape[1], -1, -1)
+
+
+@dataclass(frozen=True)
+class EigenGradCAM:
+    """The pattern that the channels' evidence for the target shares most: Eigen-CAM of gradient times feature.
+
+    centred: less each channel's mean first, as pytorch-grad-cam does; Eigen-CAM's paper does not
+    """
+
+    centred: bool = False
+
+    def __call__(self, shared: SharedPass) -> Tensor:
+        """Return maps (N, T, h, w)."""
+        features, gradients = shared.features, shared.gradients
+        each = [principal_map(features * gradients[:, t], centred=self.centred) for t in range(gradients.shape[1])]
+        return torch.stack(each, dim=1)

@@ -1,0 +1,43 @@
+"""What stands where something of an image is taken away: a value, the image's mean, or the image blurred."""
+
+from math import isfinite
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from inspect_fer.errors import ConfigError
+from inspect_fer.explain.occlusion import blurred
+
+Fill: TypeAlias = float | Literal["mean", "blur"]
+"""A value in network-input units, "mean" of the image per channel, or "blur" (Gaussian of an eighth of the image)."""
+
+
+def check_fill(method: str, fill: Fill) -> None:
+    """Raise ConfigError for anything but a finite number, "mean" or "blur"."""
+    if isinstance(fill, str) and fill in ("mean", "blur"):
+        return
+    if isinstance(fill, bool) or not isinstance(fill, int | float) or not isfinite(fill):
+        raise ConfigError(f"{method} fills with a number, 'mean' or 'blur', not {fill!r}.")
+
+
+def filled(images: Tensor, fill: Fill) -> Tensor:
+    """What stands in for images (N, C, H, W) in network-input units, in their shape."""
+    if fill == "mean":
+        return images.mean(dim=(2, 3), keepdim=True).expand_as(images)
+    if fill == "blur":
+        return blurred(images, min(images.shape[2:]) / 8)
+    return torch.full_like(images, float(fill))
+
+
+def check_count(method: str, name: str, value: int, *, least: int = 1, most: int = 2**31) -> None:
+    """Raise ConfigError for an option that is no whole number from `least` to `most`."""
+    if type(value) is not int or not least <= value <= most:
+        upper = f" and at most {most}" if most < 2**31 else ""
+        raise ConfigError(f"{method} takes {name} of at least {least}{upper}, a whole number, not {value!r}.")
+
+
+def check_between(method: str, name: str, value: float, low: float, high: float) -> None:
+    """Raise ConfigError for an option that does not lie between both bounds, which are allowed."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ConfigError(f"{method} takes {name} from {low:g} to {high:g}, not {value!r}.")

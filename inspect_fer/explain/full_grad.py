@@ -1,0 +1,88 @@
+"""FullGrad. Srinivas and Fleuret, NeurIPS 2019, arXiv:1905.00780."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from inspect_fer.capture import whole_pass
+from inspect_fer.errors import NetworkError
+from inspect_fer.explain.weighing import ratio
+from inspect_fer.schema import Classifier
+
+AT_ONCE = 64
+"""How many images times targets go back through the network at a time."""
+
+
+def bias_of(module: nn.Module) -> Tensor | None:
+    """What a layer adds to its output whatever its input: (channels,), or None.
+
+    Of a batch norm in eval mode that is beta - gamma mean / sqrt(var + eps). Raises NetworkError where it normalises by
+    its batch, which is no addition.
+    """
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        return None if module.bias is None else module.bias.detach()
+    if not isinstance(module, nn.BatchNorm2d):
+        return None
+    if module.running_mean is None or module.running_var is None:
+        raise NetworkError("FullGrad needs batch norms that have running statistics; this one normalises by its batch.")
+    scale = (module.running_var + module.eps).rsqrt()
+    scale = scale if module.weight is None else scale * module.weight.detach()
+    added = -module.running_mean * scale
+    return added if module.bias is None else added + module.bias.detach()
+
+
+def full_gradients(network: nn.Module, images: Tensor, targets: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Gradient times input (N, T, C, H, W), and gradient times bias of every layer, (N, T, channels[, h, w]) each.
+
+    images (N, C, H, W), targets (N, T). All together they sum to the logit where the network is linear piece by piece
+    (proposition 1). Raises NetworkError where no gradient reaches the input.
+    """
+    whole = whole_pass(network, images, lambda module: bias_of(module) is not None)
+    seeds = F.one_hot(targets.to(whole.logits.device), whole.logits.shape[1])
+    of_input, *of_outputs = (found.transpose(0, 1) for found in whole.gradients(seeds))
+    wide = torch.promote_types(of_input.dtype, torch.float32)
+    inward = whole.images.detach()[:, None] * of_input.to(wide)
+    biases = [bias_of(module) for module, _ in whole.outputs]
+    return inward, [
+        gradient.to(wide) * bias.to(wide).view(-1, *[1] * (gradient.ndim - 3))
+        for gradient, bias in zip(of_outputs, biases, strict=True)
+        if bias is not None
+    ]
+
+
+def full_grad(inward: Tensor, bias_gradients: list[Tensor]) -> Tensor:
+    """Add up input and bias gradients, each layer scaled by itself: psi(x g) + sum_l sum_c psi(f_b(l, c)).
+
+    psi takes absolute values, scales them from 0 to 1 over all channels and places of one layer of one image, and
+    resizes to the image (bilinear, corners aligned, as the authors do). Layers without places, the linear ones, do not
+    take part. inward (N, T, C, H, W); bias_gradients (N, T, channels, h, w). Returns (N, T, H, W), at least 0.
+    """
+    total = _scaled(inward).sum(dim=2)
+    for layer in bias_gradients:
+        if layer.ndim == 5:
+            total += F.interpolate(_scaled(layer).sum(dim=2), inward.shape[3:], mode="bilinear", align_corners=True)
+    return total
+
+
+def _scaled(values: Tensor) -> Tensor:
+    """Absolute values (N, T, C, h, w) from 0 to 1, over C, h and w together; constant ones are 0."""
+    sizes = values.abs()
+    low, high = sizes.amin(dim=(2, 3, 4), keepdim=True), sizes.amax(dim=(2, 3, 4), keepdim=True)
+    return ratio(sizes - low, (high - low).expand_as(sizes))
+
+
+@dataclass(frozen=True)
+class FullGrad:
+    """How strongly pixels and the biases of all layers together act on the target's logit, without sign."""
+
+    own_passes: ClassVar[bool] = True
+    unfolded: ClassVar[bool] = True  # a batch norm and the convolution before it are two layers
+
+    def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
+        """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W)."""
+        rows = max(1, AT_ONCE // targets.shape[1])
+        pairs = zip(images.split(rows), targets.split(rows), strict=True)
+        return torch.cat([full_grad(*full_gradients(model.network, some, those)) for some, those in pairs])

@@ -1,0 +1,143 @@
+"""Linear models of the network around one image, through captum: LIME and KernelSHAP."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from inspect_fer.explain.fills import Fill, check_between, check_count, check_fill, filled
+from inspect_fer.explain.occlusion import AT_ONCE
+from inspect_fer.explain.regions import grid_footprint, region_masks
+from inspect_fer.explain.through_captum import captum_run, seeded
+from inspect_fer.schema import Classifier, Footprint
+
+
+@dataclass
+class Replayed:
+    """The network for one image, whose answers are kept: each further class asks the same again, in the same order."""
+
+    network: nn.Module
+    kept: list[Tensor] = field(default_factory=list)
+    turn: int = 0
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """images (n, C, H, W) to logits (n, K)."""
+        if self.turn == len(self.kept):
+            with torch.no_grad():
+                self.kept.append(self.network(images.clone()))
+        self.turn += 1
+        return self.kept[self.turn - 1]
+
+
+def coefficients(
+    attribute: Callable[..., Tensor], asked: Replayed, image: Tensor, targets: Tensor, settings: dict[str, Any]
+) -> Tensor:
+    """The coefficients of each class's linear model for one image (1, C, H, W), all from the same samples.
+
+    targets (T,); settings hold the seed and what captum is told. Returns (T, features).
+    """
+    found = []
+    for target in targets.tolist():
+        seeded(settings["seed"])
+        asked.turn = 0
+        told = {key: value for key, value in settings.items() if key != "seed"}
+        found.append(attribute(image, target=target, return_input_shape=False, **told)[0])
+    return torch.stack(found)
+
+
+def _settings(samples: int, cells: int, fill: Fill, seed: int, image: Tensor) -> dict[str, Any]:
+    masks = region_masks("grid", cells, cells, (image.shape[2], image.shape[3]))
+    return {
+        "baselines": filled(image, fill).contiguous(),
+        "feature_mask": masks.int().argmax(dim=0).to(image.device)[None, None],
+        "n_samples": samples,
+        "perturbations_per_eval": AT_ONCE,
+        "seed": seed,
+    }
+
+
+def _check(method: str, samples: int, cells: int, fill: Fill, seed: int) -> None:
+    check_count(method, "samples", samples, least=3)
+    check_count(method, "cells", cells, least=2)
+    check_fill(method, fill)
+    check_count(method, "seed", seed, least=0)
+
+
+@dataclass(frozen=True)
+class KernelShap:
+    """Shapley values of grid cells, by weighted least squares. Lundberg and Lee, NeurIPS 2017, arXiv:1705.07874.
+
+    samples: masked images, the same masks for each image and class; cells: of the grid, along each side
+    fill: what stands where a cell is absent: a value in network-input units, "mean" of the image, or "blur"
+    """
+
+    samples: int = 1000
+    cells: int = 6
+    fill: Fill = 0.0
+    seed: int = 0
+
+    own_passes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _check("KernelSHAP", self.samples, self.cells, self.fill, self.seed)
+
+    def footprint(self, input_size: tuple[int, int, int]) -> Footprint:
+        """The grid's cells. Raises ConfigError where they would be finer than the pixels."""
+        return grid_footprint(self.cells, self.cells, input_size[1:])
+
+    def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
+        """images (N, C, H, W) network input, targets (N, T). Returns (N, T, cells, cells), in units of the logit."""
+        from captum import attr
+
+        maps = []
+        with captum_run(model, images) as (network, given):
+            for image, classes in zip(given.split(1), targets, strict=True):
+                asked = Replayed(network)
+                settings = _settings(self.samples, self.cells, self.fill, self.seed, image)
+                maps.append(coefficients(attr.KernelShap(asked).attribute, asked, image, classes, settings))
+        return torch.stack(maps).view(*targets.shape, self.cells, self.cells)
+
+
+@dataclass(frozen=True)
+class Lime:
+    """Coefficients of a sparse linear model of masked images. Ribeiro et al., KDD 2016, arXiv:1602.04938.
+
+    Cells of a grid take the place of the paper's super-pixels. Samples weigh by an exponential kernel over the cosine
+    distance between masked and whole image; the model is a Lasso.
+
+    samples: masked images, the same masks for each image and class; cells: of the grid, along each side
+    alpha: the Lasso's penalty; a larger one leaves fewer cells
+    fill: what stands where a cell is absent: a value in network-input units, "mean" of the image, or "blur"
+    """
+
+    samples: int = 1000
+    cells: int = 6
+    alpha: float = 0.01
+    fill: Fill = 0.0
+    seed: int = 0
+
+    own_passes: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        _check("LIME", self.samples, self.cells, self.fill, self.seed)
+        check_between("LIME", "alpha", self.alpha, 1e-9, 1e9)
+
+    def footprint(self, input_size: tuple[int, int, int]) -> Footprint:
+        """The grid's cells. Raises ConfigError where they would be finer than the pixels."""
+        return grid_footprint(self.cells, self.cells, input_size[1:])
+
+    def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
+        """images (N, C, H, W) network input, targets (N, T). Returns (N, T, cells, cells), in units of the logit."""
+        from captum import attr
+        from captum._utils.models.linear_model import SkLearnLasso
+
+        maps = []
+        with captum_run(model, images) as (network, given):
+            for image, classes in zip(given.split(1), targets, strict=True):
+                asked = Replayed(network)
+                settings = _settings(self.samples, self.cells, self.fill, self.seed, image)
+                peer = attr.Lime(asked, interpretable_model=SkLearnLasso(alpha=self.alpha))
+                maps.append(coefficients(peer.attribute, asked, image, classes, settings))
+        return torch.stack(maps).view(*targets.shape, self.cells, self.cells)

@@ -1,0 +1,106 @@
+"""What all methods through captum share: a copy of the network to work on, every class in turn, bounded memory."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from inspect_fer.capture import leave_no_trace, logits_of
+from inspect_fer.errors import NetworkError
+from inspect_fer.explain.occlusion import AT_ONCE
+from inspect_fer.schema import Classifier
+
+Attribute: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""Images (n, C, H, W) and one class each (n,), to attributions (n, C, H, W)."""
+
+
+def own_copy(network: nn.Module) -> nn.Module:
+    """A deep copy for captum to hang its hooks on: in eval mode, at least float32, without gradients, never in place.
+
+    Raises NetworkError for a network that cannot be copied.
+    """
+    try:
+        copied = deepcopy(network)
+    except Exception as problem:
+        name = type(network).__name__
+        raise NetworkError(f"captum needs a copy of the network, and {name} cannot be copied: {problem}.") from problem
+    if any(weight.dtype in (torch.float16, torch.bfloat16) for weight in copied.parameters()):
+        copied = copied.float()
+    for module in copied.requires_grad_(requires_grad=False).modules():
+        module.training = False
+        module._backward_hooks.clear()
+        module._backward_pre_hooks.clear()
+        if getattr(module, "inplace", False):
+            vars(module)["inplace"] = False
+    return copied
+
+
+@contextmanager
+def captum_run(model: Classifier, images: Tensor) -> Iterator[tuple[nn.Module, Tensor]]:
+    """Give a copy of the network, and images as it reads them, with gradients on and captum's warnings off.
+
+    Afterwards all is as it was, the random state of torch and NumPy too. Raises what the network itself raises.
+    """
+    state = np.random.get_state()  # captum draws from it
+    try:
+        with leave_no_trace(model.network), torch.enable_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            logits_of(model.network, images[:1])
+            copied = own_copy(model.network)
+            weight = next((weight for weight in copied.parameters() if weight.is_floating_point()), images)
+            yield copied, images.detach().to(weight.device, weight.dtype, copy=True)
+    finally:
+        np.random.set_state(state)
+
+
+def logits_with_graph(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The network as a function that leaves its input alone."""
+
+    def logits(images: Tensor) -> Tensor:
+        answer: Tensor = network(images.clone())
+        return answer
+
+    return logits
+
+
+def seeded(seed: int) -> None:
+    """Start the random numbers of torch and NumPy; inside `captum_run`, which restores both."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def each_class(attribute: Attribute, images: Tensor, targets: Tensor, at_once: int = AT_ONCE) -> Tensor:
+    """Attributions of every image for each of its targets, at most `at_once` in one call.
+
+    images (N, C, H, W), targets (N, T). Returns (N, T, C, H, W).
+    """
+    classes, count = targets.flatten().to(images.device), targets.shape[1]
+    jobs = torch.arange(targets.numel(), device=images.device).split(at_once)
+    found = [attribute(images[rows // count], classes[rows]).detach() for rows in jobs]
+    return torch.cat(found).view(*targets.shape, *images.shape[1:])
+
+
+def one_by_one(attribute: Attribute, seed: int) -> Attribute:
+    """Call for one image and class at a time, each time from the same random numbers.
+
+    So a map depends neither on the batch nor on the other classes.
+    """
+
+    def attribute_all(images: Tensor, classes: Tensor) -> Tensor:
+        found = []
+        for row in range(len(images)):
+            seeded(seed)
+            found.append(attribute(images[row : row + 1], classes[row : row + 1]).detach())
+        return torch.cat(found)
+
+    return attribute_all
+
+
+def summed(attributions: Tensor) -> Tensor:
+    """Maps (N, T, H, W) of attributions (N, T, C, H, W): the channels of a pixel are added, with their signs."""
+    return attributions.sum(dim=2)

@@ -1,0 +1,88 @@
+"""Contrast maps and Finer-CAM against their formulas, Grad-CAM and torchcam."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from inspect_fer.errors import ConfigError, TargetError
+from inspect_fer.explain import Contrast, FinerCAM, explain
+from inspect_fer.explain.contrast import against, nearest_rivals, strongest_rivals
+
+LOGITS = torch.tensor([[1.0, 5.0, 4.5, -2.0], [0.0, -1.0, 3.0, 2.0]])
+EVERY = torch.arange(4).expand(2, 4)
+
+
+def test_the_strongest_rival_is_the_best_other_class():
+    assert strongest_rivals(LOGITS, EVERY).tolist() == [[1, 2, 1, 1], [2, 2, 3, 2]]
+
+
+def test_the_nearest_rivals_have_the_nearest_logits():
+    for row, target in product(range(2), range(4)):
+        others = sorted((abs(float(LOGITS[row, k] - LOGITS[row, target])), k) for k in range(4) if k != target)
+        assert nearest_rivals(LOGITS, EVERY, 2)[row, target].tolist() == [k for _, k in others[:2]]
+
+
+def test_scores_take_off_the_mean_of_the_rivals():
+    scores = against(torch.tensor([[2]]), torch.tensor([[[0, 3]]]), 5, 0.6)
+    assert_close(scores, torch.tensor([[[-0.3, 0, 1, -0.3, 0]]]))
+
+
+@pytest.mark.parametrize("rival", [None, 3])
+def test_contrast_is_the_difference_of_two_grad_cams(model, images, rival):
+    every = explain(model, images, "grad-cam", targets="all").maps
+    found = explain(model, images, Contrast(rival), targets="all").maps
+    logits = model.network(images).detach()
+    for image, target in product(range(4), range(5)):
+        other = rival
+        if rival is None:
+            _, other = max((float(logits[image, k]), k) for k in range(5) if k != target)
+        assert_close(found[image, target], every[image, target] - every[image, other])
+
+
+def test_contrast_with_itself_is_nothing_and_turns_round_with_the_rival(model, images):
+    maps = [explain(model, images, Contrast(rival), targets="all").maps for rival in (1, 2)]
+    assert maps[0][:, 1].abs().amax() < 1e-6
+    assert_close(maps[0][:, 2], -maps[1][:, 1])
+
+
+@pytest.mark.parametrize(("similar", "strength"), [(3, 0.6), (1, 1.0), (9, 0.5)])
+def test_finer_cam_matches_the_paper(model, images, similar, strength):
+    """arXiv:2501.11309: Grad-CAM of y_c - gamma / T sum_t y_dt, which is linear in the logits."""
+    every = explain(model, images, "grad-cam", targets="all").maps
+    found = explain(model, images, FinerCAM(similar, strength), targets="all").maps
+    logits = model.network(images).detach()
+    for image, target in product(range(4), range(5)):
+        own = logits[image, target]
+        others = sorted((abs(float(logits[image, k] - own)), k) for k in range(5) if k != target)[:similar]
+        rest = sum(every[image, k] for _, k in others) / len(others)
+        assert_close(found[image, target], every[image, target] - strength * rest)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_finer_cam_equals_torchcam(model, images, raw_torchcam):
+    """pytorch-grad-cam weighs the rivals by their probability, and differentiates the weights: another method."""
+    maps = explain(model, images, "finer-cam", targets=2).maps[:, 0]
+    methods = pytest.importorskip("torchcam.methods")
+    with methods.FinerCAM(model.network, model.card.cam_layer) as extractor:
+        (expected,) = extractor(2, model.network(images), normalized=False)
+    assert_close(maps.relu(), expected.detach().relu())
+
+
+def test_one_class_has_no_rival(tiny_model, images):
+    tiny_model.network.classifier = nn.Linear(6, 1)
+    model = replace(tiny_model, card=replace(tiny_model.card, class_names=("face",)))
+    for method in ("contrast", "finer-cam"):
+        with pytest.raises(ConfigError, match="no other class"):
+            explain(model, images, method)
+
+
+def test_rivals_that_are_not_there(tiny_model, images):
+    for rival in (5, -1):
+        with pytest.raises(TargetError, match=f"no class {rival} to contrast"):
+            explain(tiny_model, images, Contrast(rival))
+    with pytest.raises(ConfigError, match="similar"):
+        FinerCAM(similar=0)
