@@ -5,8 +5,8 @@
 Same network, same faces (synthetic, 48 px), same batch, same augmentation (flip, shift, rotate, scale), same loss and
 optimiser, same threads for everybody:
 
-files    as in source 003: JPEG files, PIL, torchvision's transforms a face, DataLoader, float32
-tensor   a DataLoader over an in-memory tensor, torchvision's transforms a face, in our own precision
+files    as in source 003: JPEG files, PIL, torchvision's transforms a face, DataLoader, float32, memory as it comes
+tensor   a DataLoader over an in-memory tensor, torchvision's transforms a face, in our own precision and memory format
 ours     the set as one tensor, whole batches augmented at once
 
 Each loader runs with 0 and with 2 workers; the faster one counts. A ratio above 1 says how many times longer it takes.
@@ -60,9 +60,10 @@ def transforms(*, from_files: bool) -> v2.Compose:
 
 
 def by_loader(data: Dataset[tuple[Tensor, int]], batch: int, workers: int, precision: torch.autocast) -> Work:
-    """One epoch of the plain loop that every tutorial has."""
+    """One epoch of the plain loop that every tutorial has; precision: not enabled, memory is left as it comes."""
     torch.manual_seed(0)
-    network = build("baseline").to(memory_format=torch.channels_last)
+    memory = torch.channels_last if precision._enabled else torch.contiguous_format
+    network = build("baseline").to(memory_format=memory)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     cost = nn.CrossEntropyLoss()
     loader = DataLoader(data, batch, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0)
@@ -72,7 +73,7 @@ def by_loader(data: Dataset[tuple[Tensor, int]], batch: int, workers: int, preci
         for images, labels in loader:
             optimizer.zero_grad()
             with precision:
-                loss = cost(network(images.to(memory_format=torch.channels_last)), labels)
+                loss = cost(network(images.to(memory_format=memory)), labels)
             loss.backward()
             optimizer.step()
 

@@ -6,7 +6,7 @@ Letters: N images, K classes, T targets explained per image, C channels, H x W i
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
@@ -57,7 +57,7 @@ class Samples:
     truth: what is known beside the label (synthetic faces only), one (N,) tensor each: "label" before any planted
         error, "watermark", "duplicate" (bool)
     dropped: how many rows of the source were left out, by reason
-    source: the dataset's KIND:PATH and split, with which the same samples can be read again, or ""
+    source: the dataset's KIND:PATH ("spec"), split and options, with which the same samples can be read again
     """
 
     ids: tuple[str, ...]
@@ -200,7 +200,9 @@ class ModelCard:
         try:
             return cls(**{**values, **tuples})
         except TypeError as problem:
-            raise CheckpointError(f"The model card is incomplete: {problem}.") from problem
+            needed = [entry.name for entry in fields(cls) if entry.default is entry.default_factory is MISSING]
+            lacking = ", ".join(name for name in needed if name not in values)
+            raise CheckpointError(f"The model card is incomplete; it lacks {lacking or problem}.") from problem
 
 
 _CARD_KINDS: dict[type | tuple[type, ...], tuple[str, ...]] = {

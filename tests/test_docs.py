@@ -3,14 +3,19 @@
 import json
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from inspect_fer.cli import main
+from inspect_fer.datasets.miniature import write_miniature
+from inspect_fer.models import build
 from inspect_fer.models.checkpoint import checkpoint_paths
 from inspect_fer.schema import ModelCard
-from inspect_fer.training import read_recipe
+from inspect_fer.training import Augment, read_recipe
+from inspect_fer.training.data import read_split
+from inspect_fer.training.setup import plan_of
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = (
@@ -84,6 +89,15 @@ def test_the_example_recipe_is_a_recipe(tmp_path):
     (tmp_path / "example.toml").write_text(text)
     recipe = read_recipe(tmp_path / "example.toml")
     assert (recipe.training.loss, recipe.augment.ten_crops, recipe.data.kind) == ("soft-cross-entropy", True, "ferplus")
+    spec = write_miniature("ferplus", tmp_path / "faces")
+    faces, select = (read_split(recipe, spec, role) for role in ("train", "select"))
+    small = replace(
+        recipe, training=replace(recipe.training, batch_size=2, epochs=21), augment=Augment(ten_crops=False)
+    )
+    network = build("vgg", size=40)
+    assert {recipe.finetune.head, recipe.finetune.upper} <= dict(network.named_modules()).keys()
+    assert plan_of(small, faces, "cpu").card.read_size == 48
+    assert len(select)
 
 
 def test_the_published_checkpoints_are_there_and_small():

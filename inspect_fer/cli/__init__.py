@@ -31,8 +31,9 @@ def main() -> None:
     except FerError as problem:
         typer.echo(f"inspect-fer: {problem}", err=True)
         sys.exit(2)
-    except (PermissionError, NotADirectoryError, IsADirectoryError) as problem:
-        typer.echo(f"inspect-fer: {problem.filename}: {problem.strerror}. Name a place that can be written.", err=True)
-        sys.exit(2)
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as problem:
+        place = f"{problem.filename}: " if problem.filename else ""
+        typer.echo(f"inspect-fer: {place}{problem.strerror or problem}. Name a place that can be written.", err=True)
+        sys.exit(2)

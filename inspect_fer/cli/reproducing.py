@@ -46,6 +46,7 @@ def reproduce_sources(
     Without data, it lists the experiments: what was printed, how it was measured, and what is wrong with it. With data,
     each experiment is trained into OUT/NAME.training and its network kept as OUT/NAME.safetensors; one that is there is
     measured and not trained again, and a training that was stopped goes on. Written are reproduce.csv and reproduce.md.
+    The exit code is 2 when an experiment failed, or when none had its data.
     """
     from inspect_fer.training.experiments import experiments, parts_of
 
@@ -55,8 +56,11 @@ def reproduce_sources(
     if smoke:
         _smoke(chosen, device)
     elif parts or evaluate_only:
-        _print_outcomes(_reproduce(chosen, parts, out, device, evaluate_only=evaluate_only))
+        _say_unused(chosen, parts)
+        outcomes = _reproduce(chosen, parts, out, device, evaluate_only=evaluate_only)
+        _print_outcomes(outcomes)
         typer.echo(f"{out}: reproduce.csv, reproduce.md")
+        _require_done(outcomes)
     else:
         _print_experiments(chosen)
 
@@ -70,8 +74,27 @@ def _smoke(chosen: Sequence["Experiment"], device: str) -> None:
         for outcome in smoke(chosen, Path(folder), device=device):
             failed += outcome.state == "failed"
             typer.echo(f"{outcome.experiment.name:<40} {outcome.state:<10} {outcome.seconds:>5.1f} s  {outcome.says}")
+    _require_none(failed, len(chosen))
+
+
+def _require_none(failed: int, of: int) -> None:
     if failed:
-        raise ConfigError(f"{failed} of {len(chosen)} experiments failed; see above.")
+        raise ConfigError(f"{failed} of {of} experiments failed; see above.")
+
+
+def _say_unused(chosen: Sequence["Experiment"], parts: Mapping[str, "Part"]) -> None:
+    """Tell which of the datasets no chosen experiment needs."""
+    needed = {kind for each in chosen for kind in each.recipe.data.kind.split("+")}
+    unused = [kind for kind in parts if kind not in needed]
+    if unused:
+        typer.echo(f"None of these experiments needs {' or '.join(f'--data {kind}' for kind in unused)}.", err=True)
+
+
+def _require_done(outcomes: Sequence["Outcome"]) -> None:
+    """Raise ConfigError when an experiment failed, or when none had its data."""
+    _require_none(sum(outcome.state == "failed" for outcome in outcomes), len(outcomes))
+    if all(outcome.state == "no data" for outcome in outcomes):
+        raise ConfigError("No experiment had all of its data; what each one needs is said above.")
 
 
 def _reproduce(
@@ -83,7 +106,7 @@ def _reproduce(
 
     from inspect_fer.training.reproduce import Lab, reproduce
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
     done = []
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("")
@@ -93,7 +116,7 @@ def _reproduce(
 
         for outcome in reproduce(chosen, Lab(parts, out, device, watch=watch), evaluate_only=evaluate_only):
             done.append(outcome)
-            bar.console.print(_line(outcome), soft_wrap=True, highlight=False, markup=False)
+            bar.console.print(_line(outcome), soft_wrap=True, highlight=False, markup=False, emoji=False)
     return done
 
 
@@ -137,6 +160,6 @@ def _print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     table.columns[0].no_wrap = True
     for row in rows:
         table.add_row(*row)
-    console = Console(markup=False, highlight=False)
+    console = Console(markup=False, emoji=False, highlight=False)
     console.width = max(console.width, WIDTH) if not console.is_terminal else console.width
     console.print(table)

@@ -63,8 +63,9 @@ def sweep_recipe(
     """Train a recipe with many values of some of its keys, and say which does best.
 
     Every trial lies in OUT/trials; a sweep that was stopped goes on with what is missing. Trials are compared on the
-    selection split; the best one alone is then scored on the test split, once. Written are results.csv, results.json,
-    effects.png (what each key does to the score) and best.safetensors.
+    selection split, with those of the same sweep that OUT holds already; the best one alone is then scored on the test
+    split, once. Written are results.csv, results.json, effects.png (what each key does to the score) and
+    best.safetensors.
     """
     from inspect_fer.render import png_bytes
     from inspect_fer.training.log import write_aside
@@ -72,9 +73,10 @@ def sweep_recipe(
     from inspect_fer.training.sweep_run import ranked, write_results
     from inspect_fer.training.trials import trials_of
 
-    sweep = read_sweep(file)
-    sweep = replace(sweep, search="random", trials=trials) if trials else sweep
+    sweep = read_sweep(file, trials=trials)
     planned = trials_of(sweep, limit_epochs=limit_epochs)
+    if not restart:
+        planned += _others(sweep, planned, out, limit_epochs)
     results = _run(planned, data, out, device, restart=restart)
     write_results(out, results)
     best = ranked(results)[0]
@@ -88,6 +90,17 @@ def sweep_recipe(
     facts = {"trial": best.trial.key, "checkpoint": "best.safetensors", "scores": dict(card.scores)}
     write_results(out, results, facts)
     typer.echo(f"{out}: results.csv, results.json, effects.png, best.safetensors")
+
+
+def _others(sweep: "Sweep", planned: "Sequence[Trial]", out: Path, limit_epochs: int | None) -> "list[Trial]":
+    """The trials of the same sweep that have ended before and that were not planned this time."""
+    from inspect_fer.training.sweep_run import done_before
+
+    keys = {trial.key for trial in planned}
+    others = [trial for trial in done_before(sweep, out, limit_epochs=limit_epochs) if trial.key not in keys]
+    if others:
+        typer.echo(f"{len(planned)} trials, compared with {len(others)} more of this sweep that {out} holds.", err=True)
+    return others
 
 
 def _run(planned: "Sequence[Trial]", data: str, out: Path, device: str, *, restart: bool) -> "list[Result]":
@@ -118,7 +131,8 @@ def _run(planned: "Sequence[Trial]", data: str, out: Path, device: str, *, resta
         for result in run_sweep(planned, data, out, device=device, restart=restart, watch=watch):
             results.append(result)
             bar.update(whole, completed=len(results), now=f"{len(results)}/{len(planned)} trials")
-            bar.console.print(_line(result, short, len(results), len(planned)), soft_wrap=True, highlight=False)
+            line = _line(result, short, len(results), len(planned))
+            bar.console.print(line, soft_wrap=True, highlight=False, markup=False, emoji=False)
     return results
 
 
@@ -165,7 +179,7 @@ def _print_table(sweep: "Sweep", results: "Sequence[Result]") -> None:
         values = (_words(result.trial.values[key]) for key in short)
         epochs = "" if result.failed else _epochs(result).removeprefix("epoch ")
         table.add_row(str(number), *values, _score(result), *entry, epochs, f"{result.seconds:.0f}")
-    console = Console()
+    console = Console(markup=False, emoji=False, highlight=False)
     console.width = console.width if console.is_terminal else max(console.width, 140)
     console.print(table)
     failed = sum(bool(result.failed) for result in results)
@@ -192,8 +206,11 @@ def _effects(sweep: "Sweep", results: "Sequence[Result]") -> "Figure":
 
 
 def _best(trial: "Trial", data: str, out: Path, device: str, licence: str) -> "ModelCard":
-    """Write the best trial's network, scored on the test split; one that is there already is not scored again."""
-    from inspect_fer.models.checkpoint import read_card, save
+    """Write the best trial's network, scored on the test split; one that is there already is not scored again.
+
+    licence: "" leaves that of a network that is there already
+    """
+    from inspect_fer.models.checkpoint import load, read_card, save
     from inspect_fer.training.sweep_run import best_network
 
     path = out / "best.safetensors"
@@ -201,6 +218,9 @@ def _best(trial: "Trial", data: str, out: Path, device: str, licence: str) -> "M
         card = read_card(path)
         if card.recipe == json.loads(json.dumps(trial.recipe.as_dict())):
             typer.echo(f"The best trial, {trial.key}, was scored before: {json.dumps(card.scores)}")
+            if licence not in {"", card.licence}:
+                card = replace(card, licence=licence)
+                save(replace(load(path), card=card), path, half=True)
             return card
     typer.echo(f"The best trial, {trial.key}, alone is scored on the test split, once.")
     model, scores = scored(best_network(trial, data, out, device=device), trial.recipe, data, device)

@@ -58,6 +58,7 @@ def target_of(words: str, class_names: tuple[str, ...]) -> Any:
 def print_scores(scores: dict[str, Any], title: str) -> None:
     """Print the scores of a prediction as a table, the majority-class baseline beside."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console, baseline = Console(), scores["baseline"]
@@ -77,7 +78,7 @@ def print_scores(scores: dict[str, Any], title: str) -> None:
     rows = {**scores["per_class"], **{f"{name} average": row for name, row in scores["averages"].items()}}
     for name, row in rows.items():
         values = (f"{row[key]:.3f}" for key in ("precision", "recall", "f1"))
-        table.add_row(name, *values, f"{row['support']:,}" if "support" in row else "")
+        table.add_row(escape(name), *values, f"{row['support']:,}" if "support" in row else "")
     console.print(table)
     if "sets" in scores and scores["sets"]["n"]:
         console.print(f"Sets above the threshold: {scores['sets']['exact_set']:.2%} exactly right.")

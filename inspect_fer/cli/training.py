@@ -59,11 +59,15 @@ def train_network(
 
 
 def _require_suffix(out: Path) -> None:
+    if not out.name or out.name == "..":
+        raise CheckpointError("Checkpoints are .safetensors files; name one, such as --out mine.safetensors.")
     if out.suffix != ".safetensors":
         raise CheckpointError(f"Checkpoints are .safetensors files; name --out {out.with_suffix('.safetensors')}.")
 
 
 def _require_free(out: Path, *, again: bool, option: str) -> None:
+    if out.is_dir():
+        raise CheckpointError(f"{out} is a folder. Name another --out.")
     if out.exists() and not again:
         raise CheckpointError(f"{out} is there already. Name another --out, or replace it with {option}.")
 
@@ -75,11 +79,12 @@ def _train(plan: "Recipe", data: str, folder: Path, device: str, *, restart: boo
 
     from inspect_fer.training import train
     from inspect_fer.training.data import read_split
+    from inspect_fer.training.distributed import is_first
 
     faces, select = (read_split(plan, data, role) for role in ("train", "select"))
     watch = read_split(plan, data, "test") if plan.data.watch_test else None
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True, quiet=not is_first()), transient=True) as bar:
         task = bar.add_task("training", total=plan.training.epochs * len(faces), now="")
         finished = 0
 
@@ -89,6 +94,8 @@ def _train(plan: "Recipe", data: str, folder: Path, device: str, *, restart: boo
         for epoch in train(plan, faces, select, folder, watch=watch, device=device, restart=restart, step=step):
             finished, best = epoch.number + 1, epoch.classifier
             bar.console.print(_line(epoch, plan.training.epochs), soft_wrap=True, highlight=False)
+        if finished < plan.training.epochs:
+            bar.console.print(f"stopped: no better {plan.training.select_by} for {plan.training.patience} epochs")
     return best
 
 
@@ -103,7 +110,9 @@ def _line(epoch: "Epoch", of: int) -> str:
 
 def scored(model: "Classifier", plan: "Recipe", data: str, device: str = "cpu") -> "tuple[Classifier, dict[str, Any]]":
     """Close a training with a progress bar; return the network and its scores on the test split, or the selection's."""
-    from inspect_fer.training.data import read_split
+    from inspect_fer.datasets import DATASETS
+    from inspect_fer.datasets.spec import split_spec
+    from inspect_fer.training.data import read_split, shared_roles
     from inspect_fer.training.finish import finished
 
     splits = {}
@@ -112,21 +121,26 @@ def scored(model: "Classifier", plan: "Recipe", data: str, device: str = "cpu") 
             splits[role] = read_split(plan, data, role)
         except DataError as problem:  # a dataset without this split is no reason to lose the network
             typer.echo(f"not scored on the {role} split: {problem}", err=True)
+    if not splits:
+        raise DataError(f"{data} cannot be read any more. The training is kept; start again when it is back.")
     with progress() as track:
         model, scores = finished(model, plan, splits, device=device, track=track)
-    model = replace(model, card=replace(model.card, dataset=data.partition(":")[0]))
-    return model, scores.get("test", scores["select"])
+    kinds = "+".join(part.kind for part in split_spec(data, DATASETS))
+    note = " ".join([model.card.note, *shared_roles(plan, data)])
+    model = replace(model, card=replace(model.card, dataset=kinds, note=note))
+    return model, next(scores[role] for role in ("test", "select", *scores) if role in scores)
 
 
 def list_recipes(
-    name: Annotated[str | None, typer.Argument(help="Show this recipe in full, as TOML.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Show this recipe's file, and those it builds on.")] = None,
 ) -> None:
     """List the recipes that come with the package, with the figures, in percent, that a source published."""
     from inspect_fer.training import read_recipe, recipe_paths
+    from inspect_fer.training.recipes import with_bases
 
     if name is not None:
-        read_recipe(name)  # a mistake gets its line
-        typer.echo(recipe_paths().get(name, Path(name)).read_text(encoding="utf-8").rstrip())
+        for path in with_bases(name):
+            typer.echo(f"# {path.name}\n{path.read_text(encoding='utf-8').rstrip()}\n")
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
     for known in recipe_paths():
@@ -135,7 +149,7 @@ def list_recipes(
         scores = ", ".join(f"{split} {score:g}" for split, score in figures.items())
         line = f"{known:<36} {plan.network.architecture:<21} {plan.data.kind:<14} {scores:<38} {plan.note}"
         typer.echo(line[:width])
-    typer.echo("\n`inspect-fer recipes NAME` shows one in full; docs/training.md says what the keys mean.")
+    typer.echo("\n`inspect-fer recipes NAME` shows one; docs/training.md says what the keys mean.")
 
 
 def draw_curves(
@@ -143,10 +157,10 @@ def draw_curves(
     out: Annotated[Path, typer.Option("--out", "-o", help="The picture to write: .png, .svg or .pdf.")],
 ) -> None:
     """Draw a network's training curves: loss and accuracy on each split, and where fine-tuning began."""
-    from inspect_fer.models.checkpoint import checkpoint_paths, read_card
+    from inspect_fer.models.checkpoint import find_checkpoint, read_card
     from inspect_fer.render.figures import curves_figure
 
-    card = read_card(checkpoint_paths().get(model, Path(model)))
+    card = read_card(find_checkpoint(model))
     if not card.history:
         raise CheckpointError(f"{model} carries no training history.")
     if out.suffix not in {".png", ".svg", ".pdf"}:

@@ -148,8 +148,8 @@ def curve_chart(history: Sequence[Mapping[str, float]], measure: str) -> alt.Lay
     """One measure over the epochs on each set that was scored, and a line where fine-tuning begins."""
     names = {measure: "training", f"select_{measure}": "selection", f"test_{measure}": "test"}
     rows = [
-        {"epoch": line.get("epoch", number), "set": name, "value": line[key]}
-        for number, line in enumerate(history)
+        {"epoch": number, "set": name, "value": line[key]}
+        for number, line in enumerate(history, 1)
         for key, name in names.items()
         if line.get(key) is not None
     ]
@@ -158,7 +158,8 @@ def curve_chart(history: Sequence[Mapping[str, float]], measure: str) -> alt.Lay
     colours = {"training": FIRST, "selection": SECOND, "test": THIRD}
     sets = [name for key, name in names.items() if any(line.get(key) is not None for line in history)]
     scale = alt.Scale(domain=sets, range=[colours[name] for name in sets])
-    turns = [line["epoch"] - 0.5 for old, line in pairwise(history) if old.get("phase") != line.get("phase")]
+    phases = [line.get("phase") for line in history]
+    turns = [number + 0.5 for number, (old, new) in enumerate(pairwise(phases), 1) if old != new]
     turn = alt.Chart(pd.DataFrame({"epoch": turns, "what": "fine-tuning"})).mark_rule(color=MUTED, strokeDash=[3, 3])
     lines = (
         alt.Chart(pd.DataFrame(rows))

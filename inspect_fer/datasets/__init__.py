@@ -14,7 +14,20 @@ from inspect_fer.datasets.folder import load_files, load_folder
 from inspect_fer.datasets.labels import labelled_as, names_in_view, viewed
 from inspect_fer.datasets.lazy import centred, fitted
 from inspect_fer.datasets.rafdb import load_rafdb
-from inspect_fer.datasets.spec import OF_THE_WHOLE, SHARED, Part, cast, no_option, own_options, split_spec, written
+from inspect_fer.datasets.spec import (
+    NO_PART,
+    OF_THE_WHOLE,
+    SHARED,
+    Part,
+    no_option,
+    own_options,
+    played,
+    require_apart,
+    required,
+    split_spec,
+    written,
+)
+from inspect_fer.datasets.splits import OTHER_NAMES
 from inspect_fer.datasets.synthetic import load_synthetic
 from inspect_fer.datasets.tfeid import load_tfeid
 from inspect_fer.emotions import united
@@ -57,7 +70,7 @@ def samples(
     options: the dataset's own, such as mode="majority" for ferplus; train, select or test name the splits that shall
         play that role, such as test="PublicTest+PrivateTest", or "none"
 
-    Raises UnknownNameError, DataError or ConfigError.
+    Raises UnknownNameError, DataError or ConfigError, the last for an option of another type.
     """
     parts = split_spec(spec, DATASETS)
     asked = {"size": size, "channels": channels, "classes": classes}
@@ -70,9 +83,12 @@ def samples(
 def _options(parts: Sequence[Part], given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What was asked of each part: behind its name, behind the last name for all, or by keyword, the first winning."""
     known = [own_options(lookup(DATASETS, part.kind, "dataset")) | SHARED for part in parts]
-    for name in given:
+    for name, value in given.items():
         if not any(name in own for own in known):
             raise no_option(name, [choice for own in known for choice in own], "+".join(part.kind for part in parts))
+        for part, own in zip(parts, known, strict=True):
+            if name in own:
+                required(name, value, own[name], part.kind)
     behind = [written(part, own) for part, own in zip(parts, known, strict=True)]
     whole = {**given, **{name: value for name, value in behind[-1].items() if name in OF_THE_WHOLE}}
     return [
@@ -82,19 +98,21 @@ def _options(parts: Sequence[Part], given: Mapping[str, Any]) -> list[dict[str, 
 
 
 def _read(part: Part, split: str, chosen: Mapping[str, Any]) -> Samples:
-    played = cast(split, chosen, part.kind)
-    if played is None:
-        raise DataError(f"{part} takes no part in the split {split}.")
-    return _shown(_loaded(part, played, chosen), chosen)
+    require_apart(chosen, part.kind)
+    own = played(split, chosen)
+    if own is None:
+        raise DataError(f"{part} takes no part in the split {split}.{_needed(split)}")
+    return _shown(_loaded(part, own, chosen), chosen)
 
 
 def _read_all(parts: Sequence[Part], split: str, chosen: Sequence[Mapping[str, Any]]) -> Samples:
     """The parts that take part in the split, as one; the classes are the same in every split."""
     read, orders = [], []
     for tag, part, options in zip(tags([part.kind for part in parts]), parts, chosen, strict=True):
-        played = cast(split, options, part.kind)
-        if played is not None:
-            faces = _shown(_loaded(part, played, options), options)
+        require_apart(options, part.kind)
+        own = played(split, options)
+        if own is not None:
+            faces = _shown(_loaded(part, own, options), options)
             read.append((tag, faces))
             orders.append(faces.class_names)
         elif "classes" in options:
@@ -102,8 +120,15 @@ def _read_all(parts: Sequence[Part], split: str, chosen: Sequence[Mapping[str, A
         else:
             orders.append(_loaded(part, "all", options).class_names)
     if not read:
-        raise DataError(f"None of the datasets takes part in the split {split}.")
+        raise DataError(f"None of the datasets takes part in the split {split}.{_needed(split)}")
     return combined(read, united(orders))
+
+
+def _needed(split: str) -> str:
+    """What to do about a split that is not there."""
+    if OTHER_NAMES.get(split.lower(), split) != "select":
+        return ""
+    return f" Training needs a selection split to choose the best epoch on; name one instead of select={NO_PART}."
 
 
 def _loaded(part: Part, split: str, chosen: Mapping[str, Any]) -> Samples:

@@ -14,14 +14,18 @@ from inspect_fer.schema import Samples
 def labelled_as(samples: Samples, class_names: tuple[str, ...]) -> Samples:
     """Number the labels by `class_names`, matched by canonical emotion name; a class missing there becomes -1.
 
-    Votes and planted truth move along. Raises DataError when no class is common to both.
+    Votes and planted truth move along. Raises DataError when no class is common to both, naming the view that would
+    help.
     """
     if class_names == samples.class_names:
         return samples
     table = relabelling(samples.class_names, class_names)
     if samples.class_names and max(table) < 0:  # pictures without class folders have no names
-        theirs, ours = ", ".join(class_names), ", ".join(samples.class_names)
-        raise DataError(f"The network knows {theirs}; the dataset holds {ours}: no class in common.")
+        asked, held = ", ".join(class_names), ", ".join(samples.class_names)
+        raise DataError(
+            f"The classes asked for are {asked}; the dataset holds {held}: no class in common."
+            + _view_of(class_names, samples.class_names)
+        )
     return _renumbered(samples, table, class_names)
 
 
@@ -56,6 +60,14 @@ def viewed(samples: Samples, classes: str | Sequence[str]) -> Samples:
 def names_in_view(classes: str | Sequence[str]) -> tuple[str, ...]:
     """The class names of a view, in the order of their ids."""
     return tuple(_view(classes))
+
+
+def _view_of(asked: Sequence[str], held: Sequence[str]) -> str:
+    """Advice to read the dataset in a view, where a view of what it holds has the classes asked for; else ""."""
+    for name, view in VIEWS.items():
+        if set(map(canonical, asked)) == set(view) and max(regrouping(held, view)) >= 0:
+            return f" They are those of the view {name}: read the dataset with ?classes={name} behind its name."
+    return ""
 
 
 def _view(classes: str | Sequence[str]) -> Mapping[str, Sequence[str]]:

@@ -35,7 +35,7 @@ def load(name_or_path: str | Path, *, card: ModelCard | None = None) -> Classifi
 
     Raises CheckpointError for what is no checkpoint or does not fit its card, UnknownNameError for a name.
     """
-    path = _find(name_or_path)
+    path = find_checkpoint(name_or_path)
     if path.suffix in FOREIGN:
         return _assemble(read_foreign(path), _given(card, path), path)
     tensors, stored = _read(path, card)
@@ -90,7 +90,8 @@ def fingerprint(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _find(name_or_path: str | Path) -> Path:
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """The file of a published name, or the path itself. Raises UnknownNameError or CheckpointError."""
     published = checkpoint_paths()
     if str(name_or_path) in published:
         return published[str(name_or_path)]

@@ -1,12 +1,13 @@
 """What each key of a sweep does to the score: a panel a key."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from inspect_fer.render.look import FIRST, INK, LINE, MUTED, PAPER, SECOND, axes, figure
 
@@ -39,7 +40,8 @@ def effects_figure(
         many = _is_numeric(given) and len(set(given)) > 8
         spots = _on_axis(place, given, found, log=key in log) if many else _in_slots(place, given, found)
         _trials(place, spots, found, least=score == "loss")
-        place.set_ylim(*_room(found))
+        place.set_ylim(*_room(found, most=math.inf if score == "loss" else 1.0))
+        place.yaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))  # 2.5 would need another decimal
         if score == "accuracy":
             place.yaxis.set_major_formatter(PercentFormatter(1, decimals=0 if np.ptp(place.get_ylim()) > 0.06 else 1))
     entries = [place.get_legend_handles_labels() for place in drawing.axes]
@@ -112,12 +114,17 @@ def _trials(place: Axes, spots: np.ndarray, found: np.ndarray, *, least: bool) -
         )
 
 
-def _room(found: np.ndarray) -> tuple[float, float]:
-    """Limits of the scores' axis, with a foot for trials that failed."""
+def _room(found: np.ndarray, *, most: float) -> tuple[float, float]:
+    """Limits of the scores' axis, with a foot for trials that failed. most: scores lie between 0 and this.
+
+    Equal scores stand in the middle of a hundredth, so that the axis tells its ticks apart.
+    """
     known = found[np.isfinite(found)]
-    low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
-    span = max(high - low, 0.01)
-    return float(low - span * (0.1 if known.size == found.size else 0.18)), float(high + span * 0.1)
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+    span = max(high - low, 0.01, 0.01 * abs(high))
+    high = min(max((low + high + span) / 2, span), most)
+    low = high - span
+    return low - span * (0.1 if known.size == found.size else 0.18), high + span * 0.1
 
 
 def _words(value: Any) -> str:

@@ -51,7 +51,7 @@ def curves_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
     history: one mapping an epoch, with any of epoch, phase, loss, accuracy, select_loss, test_loss, ...; what an epoch
         does not hold is left out
     """
-    epochs = [float(line.get("epoch", number + 1)) for number, line in enumerate(history)]
+    epochs = [float(number) for number in range(1, len(history) + 1)]
     panels = [name for name in ("loss", "accuracy") if any(name in key for line in history for key in line)]
     drawing = figure(3.4 * max(1, len(panels)), 2.6)
     for index, name in enumerate(panels):
@@ -68,6 +68,7 @@ def curves_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
         place.legend(frameon=False, fontsize=7, labelcolor=MUTED)
         if name == "accuracy":
             place.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            place.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     return drawing
 
 
@@ -117,4 +118,5 @@ def _curve(
 ) -> None:
     points = [(epoch, line[key]) for epoch, line in zip(epochs, history, strict=True) if line.get(key) is not None]
     if points:
-        place.plot(*zip(*points, strict=True), color=hue, linewidth=1.6, label=name)
+        dot = "o" if len(points) < 12 else ""
+        place.plot(*zip(*points, strict=True), color=hue, linewidth=1.6, label=name, marker=dot, markersize=3.5)

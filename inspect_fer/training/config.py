@@ -15,6 +15,9 @@ Views = Literal["single", "flip", "ten-crop"]
 ON_VOTES = frozenset({"soft-cross-entropy", "drawn-cross-entropy", "bce", "multi-target"})
 """Losses that learn from the votes rather than the label."""
 
+SMOOTHED = frozenset({"cross-entropy", "soft-cross-entropy", "drawn-cross-entropy"})
+"""Losses that can smooth labels."""
+
 
 @dataclass(frozen=True)
 class Data:
@@ -41,6 +44,12 @@ class Data:
     size: int | None = None
     balanced_copies: int = 0
     watch_test: bool = False
+
+    def __post_init__(self) -> None:
+        if self.balanced_copies < 0 or (self.size is not None and self.size < 1):
+            raise ConfigError(
+                f"balanced_copies is 0 or more and size 1 or more, not {self.balanced_copies}, {self.size}."
+            )
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,8 @@ class Training:
         on; "warm-restarts" begins again after `restart` epochs, each time twice as many; "plateau" multiplies by
         `factor` when select_by has not risen for more than `plateau` epochs
     warmup: epochs over which the learning rate rises from nothing; one-cycle rises by itself
-    patience: stop when select_by has not improved for more than so many epochs; 0 never stops early
+    patience: stop when select_by has not improved for more than so many epochs (with fine-tuning, of the second
+        phase); 0 never stops early
     ema: decay per step of the moving average of the weights that is scored and kept; 0 without
     clip: largest norm of the gradient; 0 without
     mixup, cutmix: alpha of the mixing (Zhang et al., ICLR 2018; Yun et al., ICCV 2019); with both, a draw decides
@@ -156,14 +166,23 @@ class Training:
                 raise ConfigError(f"{name} must be at least {least}, not {getattr(self, name)}.")
         if not 0 < self.learning_rate < math.inf:
             raise ConfigError(f"learning_rate must be above 0 and finite, not {self.learning_rate}.")
-        between(self, dict.fromkeys(("label_smoothing", "momentum", "factor", "ema"), 1) | {"seed": 2**31})
+        between(self, {"label_smoothing": 1, "seed": 2**31})
+        below(self, dict.fromkeys(("momentum", "factor", "ema"), 1))
         between(self, dict.fromkeys(("weight_decay", "sharpness", "clip", "mixup", "cutmix", "focal_gamma"), 1e6))
         between(self, {"warmup": self.epochs, "plateau": 1e6})
-        if len(self.milestones) != len(self.factors) or list(self.milestones) != sorted(self.milestones):
+        rising = list(self.milestones) == sorted(set(self.milestones)) and min(self.milestones, default=1) > 0
+        positive = all(0 < factor < math.inf for factor in self.factors)
+        if not rising or not positive or len(self.milestones) != len(self.factors):
             raise ConfigError(
-                f"milestones are rising epochs with as many factors, not {list(self.milestones)} with "
+                f"milestones are rising epochs from 1 with as many positive factors, not {list(self.milestones)} with "
                 f"{list(self.factors)}."
             )
+        if bool(self.milestones) != (self.schedule == "step"):
+            raise ConfigError("Schedule step needs milestones and factors, and no other schedule takes them.")
+        if self.label_smoothing and self.loss not in SMOOTHED:
+            raise ConfigError(f"Loss {self.loss} has no label_smoothing. Leave it out, or set it to 0.")
+        if self.class_weights != "none" and self.loss == "multi-target":
+            raise ConfigError("Loss multi-target has no class_weights. Leave them out.")
         if self.warmup and self.schedule == "one-cycle":
             raise ConfigError("Schedule one-cycle rises by itself; leave warmup out.")
         if (self.mixup or self.cutmix) and self.loss in {"focal", "drawn-cross-entropy", "multi-target"}:
@@ -177,7 +196,7 @@ class Finetune:
     head, upper: the first module, in the order of the network's parameters, that learns in each phase; what lies
         before stays as it is, batch norm included
     epoch: how many epochs the first phase takes, of all of [training]
-    optimizer, learning_rate: of the second phase
+    optimizer, learning_rate: of the second phase, whose rate is constant
     """
 
     head: str
@@ -231,3 +250,10 @@ def between(section: object, limits: Mapping[str, float]) -> None:
     for name, most in limits.items():
         if not 0 <= getattr(section, name) <= most:
             raise ConfigError(f"{name} must be from 0 to {most:g}, not {getattr(section, name)}.")
+
+
+def below(section: object, limits: Mapping[str, float]) -> None:
+    """Raise ConfigError for an entry below 0, or not below its limit."""
+    for name, end in limits.items():
+        if not 0 <= getattr(section, name) < end:
+            raise ConfigError(f"{name} must be from 0 to below {end:g}, not {getattr(section, name)}.")

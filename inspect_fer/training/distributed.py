@@ -33,8 +33,8 @@ def processes() -> int:
 
 
 def is_first() -> bool:
-    """Whether this process writes the files; where it trains alone it does."""
-    return not distributed.is_initialized() or distributed.get_rank() == 0
+    """Whether this process scores and writes; where it trains alone it does."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def wait() -> None:
@@ -56,6 +56,14 @@ def share(batch: int) -> slice:
 def together(network: nn.Module) -> nn.Module:
     """The network with gradients averaged over all processes, itself where there is one."""
     return DistributedDataParallel(network) if processes() > 1 else network
+
+
+def from_first(found: dict[str, float]) -> dict[str, float]:
+    """What the first process found, for all of them: decisions must not differ."""
+    held = [found]
+    if processes() > 1:
+        distributed.broadcast_object_list(held)
+    return held[0]
 
 
 def summed(values: Tensor) -> Tensor:

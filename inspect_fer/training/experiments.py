@@ -9,7 +9,7 @@ from typing import Literal
 
 from inspect_fer.datasets import DATASETS
 from inspect_fer.datasets.spec import Part, split_spec
-from inspect_fer.errors import ConfigError
+from inspect_fer.errors import ConfigError, RunError
 from inspect_fer.lookup import lookup
 from inspect_fer.training.config import Published, Recipe
 from inspect_fer.training.log import write_aside
@@ -153,9 +153,17 @@ def parts_of(data: Iterable[str]) -> dict[str, Part]:
     return found
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder for results where there is none. Raises RunError where it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise RunError(f"{folder} cannot be made a folder: {problem.strerror}. Name another --out.") from problem
+
+
 def write_tables(folder: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write reproduce.csv and reproduce.md."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write reproduce.csv and reproduce.md. Raises RunError where they cannot be written."""
+    make_folder(folder)
     rows = [outcome.row() for outcome in outcomes]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")

@@ -4,7 +4,7 @@ FOLDER/
   recipe.json        the recipe and what it is trained on; another recipe never meets this log
   history.json       one entry an epoch
   ids.json           the training samples, in the order of the logits
-  logits/0000.npy    (N, K) float16, as seen while training (augmented, with dropout)
+  logits/0000.npy    (N, K) float16, as seen while training (augmented, mixed where asked, with dropout)
   state.pt           network, best network, optimiser and schedule after the last whole epoch
 """
 
@@ -40,8 +40,11 @@ class TrainingLog:
 def read_log(folder: Path) -> TrainingLog:
     """Read the log of a training. Raises RunError when there is none."""
     history = read_history(folder)
-    logits = [np.load(_logits(folder, epoch)) for epoch in range(len(history))]
-    return TrainingLog(tuple(json.loads((folder / "ids.json").read_text())), np.stack(logits), history)
+    try:
+        logits = [np.load(_logits(folder, epoch)) for epoch in range(len(history))]
+        return TrainingLog(tuple(json.loads((folder / "ids.json").read_text())), np.stack(logits), history)
+    except (OSError, ValueError) as problem:
+        raise RunError(f"{folder} holds a damaged training log: {problem}.") from problem
 
 
 def read_history(folder: Path) -> list[dict[str, float]]:
@@ -57,14 +60,22 @@ def begin(folder: Path, made_of: Mapping[str, Any], ids: tuple[str, ...], *, res
     """Make the folder, or check that what it holds is the same training. Raises RunError when it is another."""
     stored = folder / "recipe.json"
     text = json.dumps(made_of, indent=2, sort_keys=True)
-    if stored.is_file() and not restart and stored.read_text() != text:
+    begun = (folder / "state.pt").is_file()
+    if begun and not restart and not _says(stored, text):
         raise RunError(f"{folder} holds a training of another recipe or dataset. Add --restart, or name another --out.")
-    if restart or not stored.is_file():
-        (folder / "state.pt").unlink(missing_ok=True)
-        (folder / "history.json").unlink(missing_ok=True)
+    if restart or not begun:
+        for old in (folder / "state.pt", folder / "history.json", *(folder / "logits").glob("*.npy")):
+            old.unlink(missing_ok=True)
         (folder / "logits").mkdir(parents=True, exist_ok=True)
         write_aside(folder / "ids.json", json.dumps(ids).encode())
         write_aside(stored, text.encode())
+
+
+def _says(path: Path, text: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == text
+    except (OSError, ValueError):
+        return False
 
 
 def load_state(folder: Path) -> dict[str, Any] | None:
@@ -73,7 +84,7 @@ def load_state(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch raises many kinds for a damaged file
         raise RunError(f"{path} is damaged. Add --restart to train from the beginning.") from problem
     return state
@@ -119,7 +130,10 @@ class _aside:  # noqa: N801 (used like a function)
             self.part.replace(self.path)
         self.part.unlink(missing_ok=True)
         if isinstance(problem, OSError | RuntimeError):  # torch.save says "RuntimeError" when the disk is full
-            raise RunError(f"{self.path} cannot be written: {problem}. The last whole epoch is kept.") from problem
+            raise RunError(
+                f"{self.path} cannot be written: {problem}. Is the disk full? What was whole before is kept; started "
+                "again, the training goes on there."
+            ) from problem
 
 
 def _logits(folder: Path, epoch: int) -> Path:

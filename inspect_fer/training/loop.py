@@ -3,8 +3,9 @@
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from inspect_fer.training.augment import augment, mixed, randaugment
 from inspect_fer.training.config import Recipe
 from inspect_fer.training.losses import balanced_weights, draw, truth_of
 from inspect_fer.training.optimizers import sharp_step
-from inspect_fer.training.selection import best_epoch, has_stopped, judge_of
+from inspect_fer.training.selection import Judge, best_epoch, has_stopped, judge_of
 from inspect_fer.training.setup import Plan, State, begin_phase, fresh_state, plan_of, set_training
 
 Step = Callable[[int, int, float, float], None]
@@ -31,12 +32,17 @@ TOLD_EVERY = 8
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch came to: its entry of the history, whether it is the best so far, and the best network."""
+    """What an epoch came to: its entry of the history, and whether it is the best so far."""
 
     number: int
     entry: dict[str, float]
     best: bool
-    classifier: Classifier
+    _make: Callable[[], Classifier] = field(repr=False)
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The best network so far, on the CPU, in eval mode; of epochs that were resumed, the best of all of these."""
+        return self._make()
 
 
 def train(
@@ -58,18 +64,21 @@ def train(
     Started by torchrun, the processes share every batch and the first one writes. The last epoch's `classifier` is the
     best one. Raises DataError, ConfigError or RunError.
     """
-    _check(recipe, faces, select)
+    splits = {"select": select} | ({} if watch is None else {"test": watch})
+    _check(recipe, {"training": faces, **splits})
     check_device(device)
     device = distributed.join(device)
-    if distributed.is_first():
-        log.begin(folder, _made_of(recipe, faces, select, watch), faces.ids, restart=restart)
-    distributed.wait()
     plan = plan_of(recipe, faces, device)
-    state = _state(plan, folder)
+    distributed.share(recipe.training.batch_size)  # what cannot be is told before anything is written
+    state = fresh_state(recipe, plan.card, plan.steps, device)
+    if distributed.is_first():
+        log.begin(folder, _made_of(recipe, {"train": faces, **splits}), faces.ids, restart=restart)
+    distributed.wait()
+    _restore(state, plan, folder)
     for past in range(len(state.history)):
         best = past == best_epoch(state.history[: past + 1], recipe)
-        yield Epoch(past, state.history[past], best, state.best_classifier(plan.card))
-    judges = {name: judge_of(plan, split) for name, split in (("select", select), ("test", watch)) if split is not None}
+        yield Epoch(past, state.history[past], best, state.best_network(plan.card))
+    judges = {name: judge_of(plan, split) for name, split in splits.items()}
     runner = distributed.together(state.network)
     for number in range(len(state.history), recipe.training.epochs):
         if has_stopped(state.history, recipe):
@@ -79,8 +88,9 @@ def train(
             runner = distributed.together(state.network)
         started = time.monotonic()
         seen, entry = _one_epoch(plan, state, runner, number, step)
-        for name, judge in judges.items():
-            entry |= {f"{name}_{score}": value for score, value in judge(state.judged).items()}
+        if distributed.is_first():
+            entry |= _judged(plan, state, judges, number)
+        entry = distributed.from_first(entry)
         state.rate.epoch_done(entry[f"select_{recipe.training.select_by}"])
         state.history.append({"epoch": number, **entry, "seconds": time.monotonic() - started})
         best = best_epoch(state.history, recipe) == number
@@ -89,18 +99,21 @@ def train(
         if distributed.is_first():
             log.write_epoch(folder, state.as_dict(), seen)
         distributed.wait()
-        yield Epoch(number, state.history[-1], best, state.best_classifier(plan.card))
+        yield Epoch(number, state.history[-1], best, state.best_network(plan.card))
 
 
-def _check(recipe: Recipe, faces: Samples, select: Samples) -> None:
-    for name, split in (("training", faces), ("selection", select)):
+def _check(recipe: Recipe, splits: Mapping[str, Samples]) -> None:
+    """Raise DataError for splits that cannot be learnt from or scored; the training split comes first."""
+    faces = splits["training"]
+    for role, split in splits.items():
+        name = {"select": "selection"}.get(role, role)
         if not len(split) or (split.labels < 0).any():
             raise DataError(
                 f"The {name} split has {len(split)} faces, {int((split.labels < 0).sum())} of them unlabelled."
             )
         truth_of(recipe.training, split)
-    if faces.class_names != select.class_names:
-        raise DataError("The training and the selection split name different classes.")
+        if faces.class_names != split.class_names:
+            raise DataError(f"The training and the {name} split name different classes.")
     if len(faces) < recipe.training.batch_size:
         raise DataError(
             f"{len(faces)} faces do not fill one batch of {recipe.training.batch_size}; choose a smaller batch_size."
@@ -118,29 +131,39 @@ def check_device(device: str) -> None:
         raise ConfigError(f"There is no device {device!r} here to train on. Use cpu.") from problem
 
 
-def _made_of(recipe: Recipe, faces: Samples, select: Samples, watch: Samples | None) -> dict[str, Any]:
-    splits = {"train": faces, "select": select} | ({} if watch is None else {"test": watch})
+def _made_of(recipe: Recipe, splits: Mapping[str, Samples]) -> dict[str, Any]:
     sources = {name: dict(split.source) for name, split in splits.items()}
     sizes = [len(split) for split in splits.values()]
     return {"recipe": recipe.as_dict(), "data": sources, "faces": sizes, "torch": torch.__version__}
 
 
-def _state(plan: Plan, folder: Path) -> State:
-    """The state before the first epoch, or after the last whole one that was stored."""
-    state = fresh_state(plan.recipe, plan.card, plan.steps, plan.device)
+def _restore(state: State, plan: Plan, folder: Path) -> None:
+    """Go on after the last whole epoch that was stored, where there is one."""
     stored = log.load_state(folder)
     if stored is not None:
         fine, done = plan.recipe.finetune, len(stored.get("history", ()))
         if fine and done > fine.epoch:
             begin_phase(state, plan.recipe, plan.steps, done)
         log.restore(folder, state, stored)
-    return state
+
+
+def _judged(plan: Plan, state: State, judges: Mapping[str, Judge], number: int) -> dict[str, float]:
+    """The scores of the network on each split. Raises ConfigError when its answers are not numbers any more."""
+    found: dict[str, float] = {}
+    for name, judge in judges.items():
+        try:
+            scores = judge(state.judged)
+        except DataError as problem:
+            raise _diverged(plan, number, plan.steps) from problem
+        found |= {f"{name}_{score}": value for score, value in scores.items()}
+    return found
 
 
 def _one_epoch(
     plan: Plan, state: State, runner: nn.Module, number: int, step: Step | None
 ) -> tuple[Tensor, dict[str, float]]:
-    """Go once through the set in batches of equal size. Returns every sample's logits (N, K), NaN where not seen."""
+    """Go once through the set in batches of equal size. Returns every sample's logits (N, K), their mean where it was
+    seen several times and NaN where it was not."""
     options, finetune = plan.recipe.training, plan.recipe.finetune
     generator = torch.Generator().manual_seed(options.seed * 100_003 + number)
     order = _order(plan, generator)
@@ -156,7 +179,7 @@ def _one_epoch(
             own = rows[mine].to(plan.device)
             images = _images(plan, own, generator, mine)
             logits, loss = _learn(plan, state, runner, images, truth[own])
-            seen[own, :-1], seen[own, -1] = logits, 1
+            seen.index_add_(0, own, torch.cat([logits, torch.ones_like(logits[:, :1])], dim=1))
             totals += torch.stack(
                 [loss * len(own), (logits.argmax(1) == plan.labels[own]).sum(), totals.new_tensor(len(own))]
             )
@@ -166,7 +189,7 @@ def _one_epoch(
     seen = distributed.summed(seen).cpu()
     entry = {"loss": total_loss / done, "accuracy": right / done, "rate": rate}
     phase = {"phase": 1.0 + (number >= finetune.epoch)} if finetune else {}
-    return torch.where(seen[:, -1:] > 0, seen[:, :-1], torch.nan), entry | phase
+    return seen[:, :-1] / seen[:, -1:], entry | phase
 
 
 def _order(plan: Plan, generator: torch.Generator) -> Tensor:
@@ -224,11 +247,15 @@ def _tell(totals: Tensor, plan: Plan, number: int, batch: int, step: Step | None
     """Tell how far the epoch is. Raises ConfigError when the loss is not a number any more."""
     loss, right, done = totals.tolist()
     if not math.isfinite(loss):
-        rate = plan.recipe.training.learning_rate
-        raise ConfigError(
-            f"The loss is not a number any more in epoch {number + 1}, by batch {batch + 1} of {plan.steps}; the "
-            f"epochs before are kept. Lower learning_rate, which is {rate:g}, or set clip = 1.0, and add --restart."
-        )
+        raise _diverged(plan, number, batch + 1)
     if step is not None:
         parts = distributed.processes()
         step(int(done) * parts, len(plan.pixels), loss / done, right / done)
+
+
+def _diverged(plan: Plan, number: int, batch: int) -> ConfigError:
+    rate = plan.recipe.training.learning_rate
+    return ConfigError(
+        f"The loss is not a number any more in epoch {number + 1}, by batch {batch} of {plan.steps}; the epochs before "
+        f"are kept. Lower learning_rate, which is {rate:g}, or set clip = 1.0, and add --restart."
+    )

@@ -105,7 +105,8 @@ def sharp_step(optimizer: torch.optim.Optimizer, radius: float, gradients_here: 
     """One step of sharpness-aware minimisation. Foret et al., ICLR 2021, arXiv:2010.01412, algorithm 1.
 
     Gradients of the weights are there already; `gradients_here` computes them anew at the weights as they are then,
-    `radius` up the slope. The optimiser steps from the old weights with the gradients from there.
+    `radius` up the slope. The optimiser steps from the old weights with the gradients from there. Dropout draws anew
+    in the second pass, and batch norm counts both.
     """
     pairs = [(p, p.grad) for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
     weights, slopes = [p for p, _ in pairs], [slope for _, slope in pairs]

@@ -1,5 +1,6 @@
 """Recipes on disk: TOML files, read into the dataclasses of `config`. An unknown key is an error."""
 
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -42,6 +43,19 @@ def read_recipe(name_or_path: str | Path) -> Recipe:
         raise problem if str(path) in str(problem) else ConfigError(f"{path}: {problem}") from problem
 
 
+def with_bases(name_or_path: str | Path) -> list[Path]:
+    """The file of a recipe and those that it builds on, the nearest first. Raises ConfigError as `read_recipe` does."""
+    read_recipe(name_or_path)
+    found = [recipe_paths().get(str(name_or_path), Path(name_or_path))]
+    while base := read_toml(found[-1]).get("base"):
+        found.append(_base_of(found[-1], base))
+    return found
+
+
+def _base_of(path: Path, name: str) -> Path:
+    return recipe_paths().get(name, (path.parent / name).resolve())
+
+
 def _with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The values of a file over those of its base; figures a source published are never taken from another recipe."""
     if path in above:
@@ -50,8 +64,11 @@ def _with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     if "base" not in values:
         return values
     name = str(values.pop("base"))
-    base = _with_base(recipe_paths().get(name, path.parent / name), (*above, path))
+    base = _with_base(_base_of(path, name), (*above, path))
     base.pop("published", None)
+    own, network = values.get("network"), base.get("network", {})
+    if isinstance(own, Mapping) and own.get("architecture") not in {None, network.get("architecture")}:
+        network.pop("options", None)  # another network's options are not its own
     return merged(base, values)
 
 
@@ -68,7 +85,11 @@ def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file. Raises ConfigError, naming the recipes there are, when it cannot be."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as problem:
+    except UnicodeDecodeError as problem:
+        raise ConfigError(f"{path} is not UTF-8, as TOML is: {problem.reason}.") from problem
+    except RecursionError as problem:
+        raise ConfigError(f"{path} is nested too deeply to be a recipe.") from problem
+    except OSError as problem:
         if not path.suffix and len(path.parts) == 1:
             raise ConfigError(no_such_name(str(path), list(recipe_paths()), "recipe")) from problem
         raise ConfigError(
@@ -87,9 +108,24 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
         raise ConfigError("A recipe needs a part [network] with an architecture.")
     built: dict[str, Any] = {name: _section(kind, values[name], name) for name, kind in PARTS.items() if name in values}
     recipe = Recipe(**built, note=str(values.get("note", "")))
+    _check_together(recipe)
+    return recipe
+
+
+def _check_together(recipe: Recipe) -> None:
+    """Raise ConfigError for parts that are right by themselves and do not fit together."""
+    network, data = recipe.network, recipe.data
+    taken = {"channels", "classes", "size"} & set(network.options)
+    if taken:
+        raise ConfigError(f"network.options cannot hold {min(taken)!r}: it follows from [network] and the data.")
+    if data.size is not None and data.size < network.size:
+        raise ConfigError(f"data.size, {data.size}, must not be below network.size, {network.size}.")
     if recipe.finetune and recipe.finetune.epoch >= recipe.training.epochs:
         raise ConfigError(f"Fine-tuning cannot begin after epoch {recipe.finetune.epoch} of {recipe.training.epochs}.")
-    return recipe
+    try:
+        json.dumps(recipe.as_dict())
+    except TypeError as problem:
+        raise ConfigError(f"A recipe holds numbers, words, yes or no, lists and tables alone: {problem}.") from problem
 
 
 def _section(kind: type[Section], values: Any, name: str) -> Section:

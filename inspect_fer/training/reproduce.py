@@ -24,7 +24,7 @@ from inspect_fer.models.checkpoint import load, save
 from inspect_fer.schema import Classifier, Samples, Tick
 from inspect_fer.training.config import Recipe
 from inspect_fer.training.data import ROLES, read_split
-from inspect_fer.training.experiments import Experiment, Outcome, parts_of, write_tables
+from inspect_fer.training.experiments import Experiment, Outcome, make_folder, parts_of, write_tables
 from inspect_fer.training.finish import finished
 from inspect_fer.training.loop import check_device, train
 from inspect_fer.training.recipes import recipe_from
@@ -63,9 +63,11 @@ def reproduce(chosen: Sequence[Experiment], lab: Lab, *, evaluate_only: bool = F
     """Train each experiment whose data are there, or take its network from the folder, and measure it.
 
     A training that was stopped goes on where it was; a network that is there is not trained again. An experiment that
-    fails says why, and the rest goes on. Raises ConfigError for a device that is not there.
+    fails says why, and the rest goes on. Raises ConfigError for a device that is not there, RunError for a folder that
+    cannot be made.
     """
     check_device(lab.device)
+    make_folder(lab.folder)
     done: list[Outcome] = []
     for experiment in chosen:
         done.append(_outcome(experiment, _place(experiment, chosen, lab.folder), lab, evaluate_only=evaluate_only))

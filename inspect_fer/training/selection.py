@@ -12,8 +12,10 @@ from inspect_fer.training.config import Recipe
 from inspect_fer.training.losses import cost_of, truth_of
 from inspect_fer.training.setup import Plan
 
+Judge = Callable[[nn.Module], dict[str, float]]
 
-def judge_of(plan: Plan, split: Samples) -> Callable[[nn.Module], dict[str, float]]:
+
+def judge_of(plan: Plan, split: Samples) -> Judge:
     """Scores of a network on a split."""
     options, card = plan.recipe.training, plan.card
     pixels, truth = split.pixels[:], truth_of(options, split)
@@ -43,6 +45,10 @@ def best_epoch(history: list[dict[str, float]], recipe: Recipe) -> int:
 
 
 def has_stopped(history: list[dict[str, float]], recipe: Recipe) -> bool:
-    """Whether the score on the selection split has not improved for longer than the recipe's patience."""
-    patience = recipe.training.patience
-    return bool(patience and history) and len(history) - 1 - best_epoch(history, recipe) > patience
+    """Whether the score on the selection split has not improved for longer than the recipe's patience.
+
+    With fine-tuning, the first phase takes all its epochs and only those of the second count.
+    """
+    patience, start = recipe.training.patience, recipe.finetune.epoch if recipe.finetune else 0
+    counted = history[start:]
+    return bool(patience and counted) and len(counted) - 1 - best_epoch(counted, recipe) > patience

@@ -1,5 +1,6 @@
 """What a training starts from: the card, the network with its optimiser and schedule, the arithmetic."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from inspect_fer.errors import ConfigError
 from inspect_fer.models import build, cam_layer_of
 from inspect_fer.models.checkpoint import network_around
 from inspect_fer.schema import Classifier, ModelCard, Samples
-from inspect_fer.training.config import Recipe, Training
+from inspect_fer.training.config import Finetune, Recipe, Training
 from inspect_fer.training.losses import Cost, balanced_weights, cost_of, truth_of
 from inspect_fer.training.optimizers import Rate, optimizer_of
 
@@ -81,10 +82,15 @@ class State:
         """Make the network as it is now the best."""
         self.best = {name: value.detach().cpu().clone() for name, value in self.judged.state_dict().items()}
 
-    def best_classifier(self, card: ModelCard) -> Classifier:
-        """A copy of the best network so far, on the CPU, in eval mode, with the history in its card."""
-        weights = {name: value.clone() for name, value in self.best.items()}
-        return Classifier(network_around(card, weights).eval(), replace(card, history=tuple(self.history)))
+    def best_network(self, card: ModelCard) -> Callable[[], Classifier]:
+        """What makes a copy of the best network so far, on the CPU, in eval mode, with the history in its card."""
+        best, history = self.best, tuple(self.history)
+
+        def make() -> Classifier:
+            weights = {name: value.clone() for name, value in best.items()}
+            return Classifier(network_around(card, weights).eval(), replace(card, history=history))
+
+        return make
 
 
 def plan_of(recipe: Recipe, faces: Samples, device: str) -> Plan:
@@ -153,6 +159,8 @@ def fresh_state(recipe: Recipe, card: ModelCard, steps: int, device: str) -> Sta
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         network = network_of(card).to(device).to(memory_format=torch.channels_last)
+    if recipe.finetune:
+        _check_order(network, recipe.finetune)
     average = None
     if options.ema:
         average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True)
@@ -187,13 +195,25 @@ def _phase(recipe: Recipe, network: nn.Module, steps: int, *, epoch: int) -> tup
     return optimizer, Rate(options, optimizer, steps)
 
 
+def _check_order(network: nn.Module, fine: Finetune) -> None:
+    head, upper = (_place_of(network, name) for name in (fine.head, fine.upper))
+    if upper > head:
+        raise ConfigError(f"Fine-tuning takes layers from {fine.upper} on, which is less than {fine.head} alone.")
+
+
+def _place_of(network: nn.Module, module: str) -> int:
+    """Where the weights of a module begin among the network's. Raises ConfigError when it has none."""
+    names = [name for name, _ in network.named_parameters()]
+    place = next((place for place, name in enumerate(names) if f"{name}.".startswith(f"{module}.")), None)
+    if place is None:
+        modules = ", ".join(dict.fromkeys(name.split(".")[0] for name in names))
+        raise ConfigError(f"The network has no module {module!r} with weights to learn from on; it has {modules}.")
+    return place
+
+
 def _freeze_before(network: nn.Module, first: str) -> list[nn.Parameter]:
     """Let only the module `first` learn and what comes after it, in the order of the parameters; return those."""
-    names = [name for name, _ in network.named_parameters()]
-    start = next((place for place, name in enumerate(names) if f"{name}.".startswith(f"{first}.")), None)
-    if start is None:
-        modules = ", ".join(dict.fromkeys(name.split(".")[0] for name in names))
-        raise ConfigError(f"The network has no module {first!r} with weights to learn from on; it has {modules}.")
+    start = _place_of(network, first)
     for place, weights in enumerate(network.parameters()):
         weights.requires_grad_(place >= start)
     return [weights for weights in network.parameters() if weights.requires_grad]

@@ -73,7 +73,9 @@ class Sweep:
         for key, values in self.grid.items():
             self._check_key(key)
             if isinstance(values, Range) and self.search == "grid":
-                raise ConfigError(f'{key} is a range, which search = "random" draws from; list its values for a grid.')
+                raise ConfigError(
+                    f'{key} is a range, which search = "random" or --trials draws from; list its values for a grid.'
+                )
             if not isinstance(values, Range) and not values:
                 raise ConfigError(f"{key} has no values to try.")
 
@@ -95,14 +97,17 @@ def sweep_paths() -> dict[str, Path]:
     return {path.stem: path for folder in folders for path in sorted((folder / "sweeps").glob("*.toml"))}
 
 
-def read_sweep(name_or_path: str | Path) -> Sweep:
-    """Read a sweep by its name or from a TOML file. Raises ConfigError naming what is wrong in it."""
+def read_sweep(name_or_path: str | Path, *, trials: int | None = None) -> Sweep:
+    """Read a sweep by its name or from a TOML file. Raises ConfigError naming what is wrong in it.
+
+    trials: draw so many at random, whatever the file says of its search
+    """
     path = sweep_paths().get(str(name_or_path), Path(name_or_path))
     if not path.is_file() and not path.suffix and len(path.parts) == 1:
         raise ConfigError(no_such_name(str(name_or_path), sweep_paths(), "sweep"))
     if not path.is_file():
         raise ConfigError(f"There is no sweep {path}; `inspect-fer sweep --list` lists those by name.")
-    values = read_toml(path)
+    values = read_toml(path) | ({"search": "random", "trials": trials} if trials else {})
     try:
         return sweep_from(values, folder=path.parent)
     except ConfigError as problem:

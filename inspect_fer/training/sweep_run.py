@@ -1,7 +1,7 @@
 """Running a sweep: every trial is trained once, into a folder of its own. Callers log, show and stop.
 
 FOLDER/
-  sweep.json         what it is trained on; other data never meet these trials
+  sweep.json         what it is trained on, by its absolute path; other data never meet these trials
   trials/KEY/        a trial's training log, see log.py; state.pt is kept for the best trial alone
   trials/KEY/result.json   written last: the trial is done, or has failed
   results.csv, results.json   all that is done so far, best first
@@ -14,21 +14,24 @@ import math
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from inspect_fer.datasets import DATASETS
+from inspect_fer.datasets.spec import split_spec
 from inspect_fer.errors import ConfigError, DataError, RunError
 from inspect_fer.schema import Classifier, Samples
 from inspect_fer.training.config import Recipe
 from inspect_fer.training.data import read_split
+from inspect_fer.training.experiments import make_folder
 from inspect_fer.training.log import write_aside
 from inspect_fer.training.loop import check_device, train
-from inspect_fer.training.losses import truth_of
 from inspect_fer.training.selection import best_epoch
-from inspect_fer.training.trials import Trial
+from inspect_fer.training.sweep import Sweep
+from inspect_fer.training.trials import Trial, alike, own_trial, require_learnable
 
 Watch = Callable[[Trial, float, float, float], None]
 """Told while a trial trains: the trial, how many epochs are done, mean loss and accuracy of the epoch so far."""
@@ -76,24 +79,30 @@ def run_sweep(
     """Train every trial that has not been, and yield the results of all, those from before first.
 
     data: KIND:PATH; its splits are read once for all trials that read them alike
-    restart: forget what lies in the folder
+    restart: forget what lies in the folder, once it is known that the data can be learnt from
 
-    A trial whose loss ceases to be a number, or that needs more memory than the device has, has failed, and the sweep
-    goes on. Stopped at any time and started again, it ends with the same results. Raises FerError.
+    A trial whose loss or whose answers cease to be numbers, or that needs more memory than the device has, has failed,
+    and the sweep goes on. Stopped at any time and started again, it ends with the same results. Raises FerError.
     """
     check_device(device)
-    _begin(folder, data, restart=restart)
-    done = {trial.key: _stored(folder, trial) for trial in trials}
+    where = json.dumps({"data": "+".join(map(str, split_spec(data, DATASETS)))})  # the same from any folder
+    _require_fitting(folder, where, restart=restart)
+    done = {trial.key: None if restart else _stored(folder, trial) for trial in trials}
     results = [result for result in done.values() if result is not None]
     kept = None
     for result in results:
         kept = _keep_better(folder, kept, result)
         yield result
-    for group in _alike([trial for trial in trials if done[trial.key] is None]):
+    groups = list(alike([trial for trial in trials if done[trial.key] is None]))
+    for group in groups[1:] if restart else ():
+        require_learnable(group, *_splits(group[0].recipe, data))
+    for number, group in enumerate(groups):
         faces, select = _splits(group[0].recipe, data)
-        _require_learnable(group, faces, select)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_aside(folder / "sweep.json", json.dumps({"data": data}).encode())
+        require_learnable(group, faces, select)
+        if restart and not number:
+            _empty(folder)
+        make_folder(folder)
+        write_aside(folder / "sweep.json", where.encode())
         for trial in group:
             result = _run(trial, faces, select, folder, device, watch)
             write_aside(_place(folder, trial) / "result.json", json.dumps(_plain(result), indent=1).encode())
@@ -101,6 +110,19 @@ def run_sweep(
             results.append(result)
             write_results(folder, results)
             yield result
+
+
+def done_before(sweep: Sweep, folder: Path, *, limit_epochs: int | None = None) -> list[Trial]:
+    """The trials in a folder that have ended and that the sweep could have planned."""
+    found = []
+    for path in sorted(folder.glob("trials/*/result.json")):
+        try:
+            values = dict(json.loads(path.read_text())["values"])
+        except (ValueError, TypeError, KeyError) as problem:
+            raise _damaged(path) from problem
+        trial = own_trial(sweep, values, limit_epochs=limit_epochs)
+        found += [trial] if trial and trial.key == path.parent.name else []
+    return found
 
 
 def best_network(trial: Trial, data: str, folder: Path, *, device: str = "cpu") -> Classifier:
@@ -136,18 +158,21 @@ def write_results(folder: Path, results: Sequence[Result], best: Mapping[str, An
     write_aside(folder / "results.csv", table.getvalue().encode())
 
 
-def _begin(folder: Path, data: str, *, restart: bool) -> None:
-    """Check that the folder is free or holds a sweep on the same data; empty it to start anew. Raises RunError."""
+def _require_fitting(folder: Path, where: str, *, restart: bool) -> None:
+    """Raise RunError for a folder that is not free and holds no sweep, or, without restart, one on other data."""
     stored = folder / "sweep.json"
     if not stored.is_file() and folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise RunError(f"{folder} is there already and holds no sweep. Name another --out.")
-    if stored.is_file() and restart:
-        shutil.rmtree(folder / "trials", ignore_errors=True)
-        for name in ("results.csv", "results.json", "effects.png", "best.safetensors", "sweep.json"):
-            (folder / name).unlink(missing_ok=True)
-    before = stored.read_text() if stored.is_file() else json.dumps({"data": data})
-    if before != json.dumps({"data": data}):
+    before = stored.read_text() if stored.is_file() and not restart else where
+    if before != where:
         raise RunError(f"{folder} holds a sweep on other data: {before}. Add --restart, or name another --out.")
+
+
+def _empty(folder: Path) -> None:
+    """Forget a sweep, all but sweep.json, which tells that the folder is one's own."""
+    shutil.rmtree(folder / "trials", ignore_errors=True)
+    for name in ("results.csv", "results.json", "effects.png", "best.safetensors"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _place(folder: Path, trial: Trial) -> Path:
@@ -171,39 +196,26 @@ def _stored(folder: Path, trial: Trial) -> Result | None:
         stored = json.loads(path.read_text())
         return Result(trial, **{name: value for name, value in stored.items() if name not in {"trial", "values"}})
     except (ValueError, TypeError) as problem:
-        raise RunError(f"{path} is damaged. Delete it, and the trial is looked at again.") from problem
+        raise _damaged(path) from problem
 
 
-def _alike(trials: Sequence[Trial]) -> Iterator[list[Trial]]:
-    """The trials that read the same pixels, together, so that one set lies in memory at a time."""
-    groups: dict[str, list[Trial]] = {}
-    for trial in trials:
-        recipe = trial.recipe
-        seed = recipe.training.seed if recipe.data.balanced_copies else 0
-        read = [asdict(recipe.data), recipe.network.size, recipe.network.channels, seed]
-        groups.setdefault(json.dumps(read, sort_keys=True, default=str), []).append(trial)
-    yield from groups.values()
+def _damaged(path: Path) -> RunError:
+    return RunError(f"{path} is damaged. Delete it, and the trial is looked at again.")
 
 
 def _splits(recipe: Recipe, data: str) -> tuple[Samples, Samples]:
     return read_split(recipe, data, "train"), read_split(recipe, data, "select")
 
 
-def _require_learnable(trials: Sequence[Trial], faces: Samples, select: Samples) -> None:
-    """Raise DataError for trials that cannot learn from these samples."""
-    for options in (trial.recipe.training for trial in trials):
-        truth_of(options, faces)
-        truth_of(options, select)
-        if options.batch_size > len(faces):
-            raise DataError(f"{len(faces)} faces do not fill one batch of {options.batch_size}; sweep smaller ones.")
-
-
 def _run(trial: Trial, faces: Samples, select: Samples, folder: Path, device: str, watch: Watch | None) -> Result:
     """Train a trial to its end, from where it was stopped."""
     history: list[dict[str, float]] = []
-    _place(folder, trial).mkdir(parents=True, exist_ok=True)
+    begun = False
+    make_folder(_place(folder, trial))
 
     def step(done: int, of: int, loss: float, accuracy: float) -> None:
+        nonlocal begun
+        begun = True
         if watch is not None:
             watch(trial, len(history) + done / of, loss, accuracy)
 
@@ -215,7 +227,9 @@ def _run(trial: Trial, faces: Samples, select: Samples, folder: Path, device: st
     try:
         for epoch in train(trial.recipe, faces, select, _place(folder, trial), device=device, step=step):
             history.append(epoch.entry)  # noqa: PERF401 (`step` reads it meanwhile)
-    except (ConfigError, torch.OutOfMemoryError) as problem:
+    except (ConfigError, DataError, torch.OutOfMemoryError) as problem:
+        if isinstance(problem, DataError) and not begun:  # the faces are wrong, not what the network answers to them
+            raise
         return result(None, {}, str(problem).partition(";")[0].partition("\n")[0])
     best = history[best_epoch(history, trial.recipe)]
     score = best[f"select_{trial.recipe.training.select_by}"]

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from itertools import product
@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from inspect_fer.errors import ConfigError, FerError
+from inspect_fer.errors import ConfigError, DataError, FerError
 from inspect_fer.images import MODES
 from inspect_fer.schema import MAX_SIDE, Samples
 from inspect_fer.training.config import Recipe
+from inspect_fer.training.losses import truth_of
 from inspect_fer.training.recipes import recipe_from
 from inspect_fer.training.setup import begin_phase, card_of, fresh_state, network_of
 from inspect_fer.training.sweep import Range, Sweep
@@ -59,6 +60,44 @@ def trials_of(sweep: Sweep, *, limit_epochs: int | None = None, build: bool = Tr
     return list(found.values())
 
 
+def own_trial(sweep: Sweep, values: Mapping[str, Any], *, limit_epochs: int | None = None) -> Trial | None:
+    """The trial with these values, where the sweep could have planned it; else None."""
+    if values.keys() != sweep.grid.keys():
+        return None
+    for key, tried in sweep.grid.items():
+        value = _whole(values[key])
+        if isinstance(tried, Range):
+            there = type(value) in {int, float} and tried.low <= value <= tried.high
+        else:
+            there = value in _whole(tried)
+        if not there and (key, value) != ("training.epochs", limit_epochs):
+            return None
+    try:
+        return _trial(sweep.base, {key: values[key] for key in sweep.grid}, limit_epochs)
+    except FerError:
+        return None
+
+
+def alike(trials: Sequence[Trial]) -> Iterator[list[Trial]]:
+    """The trials that read the same pixels, together, so that one set lies in memory at a time."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        recipe = trial.recipe
+        seed = recipe.training.seed if recipe.data.balanced_copies else 0
+        read = [asdict(recipe.data), recipe.network.size, recipe.network.channels, seed]
+        groups.setdefault(json.dumps(read, sort_keys=True, default=str), []).append(trial)
+    yield from groups.values()
+
+
+def require_learnable(trials: Sequence[Trial], faces: Samples, select: Samples) -> None:
+    """Raise DataError for trials that cannot learn from these samples."""
+    for options in (trial.recipe.training for trial in trials):
+        truth_of(options, faces)
+        truth_of(options, select)
+        if options.batch_size > len(faces):
+            raise DataError(f"{len(faces)} faces do not fill one batch of {options.batch_size}; sweep smaller ones.")
+
+
 def _points(sweep: Sweep) -> Iterator[dict[str, Any]]:
     """The values of every trial, in order; of a random search, more than are wanted."""
     if sweep.search == "grid":
@@ -81,6 +120,8 @@ def _trial(base: Recipe, values: Mapping[str, Any], limit_epochs: int | None) ->
         place = plain
         for name in above:
             place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"{key} cannot be swept, as {name} is {place!r} and holds no keys.")
         place[last] = deepcopy(value)
     recipe = recipe_from(plain)
     if limit_epochs and recipe.training.epochs > limit_epochs:
@@ -89,17 +130,18 @@ def _trial(base: Recipe, values: Mapping[str, Any], limit_epochs: int | None) ->
     if _yardstick(recipe) != _yardstick(start):
         raise ConfigError(
             "trials are compared by one select_by (and one loss, where that is the score), on the same splits of the "
-            "same kind of data. Make two sweeps."
+            "same kind of data, with the same options, scoring, parts and balanced_copies. Make two sweeps."
         )
     text = json.dumps(_whole(recipe.as_dict()), sort_keys=True, default=str)
     return Trial(hashlib.sha256(text.encode()).hexdigest()[:10], values, recipe)
 
 
 def _yardstick(recipe: Recipe) -> tuple[object, ...]:
-    """What trials are compared by."""
+    """What trials are compared by: the question that they are asked, and how the answers are scored."""
     plan, options = recipe.data, recipe.training
     loss = (options.loss, options.label_smoothing, options.focal_gamma) if options.select_by == "loss" else ()
-    return plan.kind, plan.select, plan.test, plan.watch_test, options.select_by, loss
+    asked = _whole([plan.options, plan.scoring, plan.parts])
+    return plan.kind, plan.select, plan.test, plan.watch_test, plan.balanced_copies, asked, options.select_by, loss
 
 
 def _whole(value: Any) -> Any:

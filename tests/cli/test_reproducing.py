@@ -1,11 +1,12 @@
 import shlex
+from dataclasses import replace
 
 import pytest
 
-from inspect_fer.cli import main
+from inspect_fer.cli import main, reproducing
 from inspect_fer.datasets.miniature import write_miniature
 from inspect_fer.models.checkpoint import load
-from inspect_fer.training.experiments import experiments
+from inspect_fer.training.experiments import Outcome, experiments
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +79,66 @@ def test_experiments_without_data_are_said_and_nothing_is_trained(call, spec):
 
 def test_a_failing_experiment_has_its_line(call, spec):
     code, _, err = call(f"reproduce 000 --only s000_lenet_fer2013 --data {spec} --out here")
-    assert code == 0
+    assert code == 2
     assert "s000_lenet_fer2013: failed, " in err
     assert "fer2013new.csv" in err
+    assert err.splitlines()[-1] == "inspect-fer: 1 of 1 experiments failed; see above."
+
+
+def test_one_failure_among_others_is_in_the_exit_code(call, spec):
+    line = f"reproduce --only s000_lenet_fer2013 --only s003_vgg_rafdb --only s004_majority --data {spec} --out here"
+    code, out, err = call(line)
+    assert code == 2
+    for words in ("s000_lenet_fer2013: failed, ", "s003_vgg_rafdb: no data, ", "s004_majority: trained, "):
+        assert words in err
+    assert "here: reproduce.csv, reproduce.md" in out
+    assert "1 of 3 experiments failed" in err
+
+
+@pytest.mark.parametrize("option", ["", "--evaluate-only"])
+def test_data_that_no_experiment_can_use_are_told(call, spec, option):
+    code, _, err = call(f"reproduce --only s003_vgg_rafdb --data {spec} --out here {option}")
+    assert code == 2
+    assert "None of these experiments needs --data fer2013." in err.splitlines()
+    assert "s003_vgg_rafdb: no data, needs --data rafdb:PATH" in err
+    assert err.splitlines()[-1].startswith("inspect-fer: No experiment had all of its data")
+
+
+def test_data_beside_those_that_are_needed_are_told(call, spec):
+    line = f"reproduce --only s004_majority --data {spec} --out here"
+    code, _, err = call(f"{line} --data rafdb:nowhere --data tfeid:nowhere")
+    assert code == 0, err
+    assert "None of these experiments needs --data rafdb or --data tfeid." in err.splitlines()
+    code, _, err = call(line)
+    assert "None of these" not in err
+
+
+@pytest.mark.parametrize("out", ["/proc/nothing", "taken.py", "taken.py/below"])
+def test_a_folder_that_cannot_be_made_is_told_in_a_line(call, spec, tmp_path, out):
+    (tmp_path / "taken.py").write_text("...")
+    code, _, err = call(f"reproduce --only s004_majority --data {spec} --out {out}")
+    assert code == 2
+    assert [line for line in err.splitlines() if line.strip()] == [err.strip()]
+    assert f"{out} cannot be made a folder: " in err
+
+
+def test_words_in_brackets_and_colons_are_printed_as_they_are(monkeypatch, capsys, tmp_path):
+    (each,) = experiments(only=["s004_majority"])
+    each = replace(each, name="[red]mine", published=replace(each.published, protocol="by :smile: and [bold]"))
+    outcome = Outcome(each, "failed", "No face is labelled [blue] or :smile:.")
+
+    def reproduce(chosen, lab, **_):
+        lab.watch("[red]mine: training", 1, 2)
+        yield outcome
+
+    monkeypatch.setattr("inspect_fer.training.reproduce.reproduce", reproduce)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # bars are drawn, with what they are named
+    reproducing._print_outcomes(reproducing._reproduce([each], {}, tmp_path, "cpu", evaluate_only=False))
+    printed = capsys.readouterr()
+    assert "[red]mine: failed, No face is labelled [blue] or :smile:." in printed.err
+    assert "[red]mine: training" in printed.err
+    for words in ("[red]mine", "by :smile: and [bold]", "No face is labelled [blue]"):
+        assert words in " ".join(printed.out.split())
 
 
 def test_a_smoke_walk_prints_a_line_each(call):

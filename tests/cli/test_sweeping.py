@@ -1,15 +1,20 @@
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from inspect_fer.cli import sweeping
 from inspect_fer.cli.sweeping import short_names
 from inspect_fer.metrics import evaluate
-from inspect_fer.models.checkpoint import load
+from inspect_fer.models.checkpoint import fingerprint, load
 from inspect_fer.predict import predict
 from inspect_fer.training import data
+from inspect_fer.training.sweep import read_sweep
+from inspect_fer.training.sweep_run import Result
+from inspect_fer.training.trials import Trial
 
 SWEEP = """
 [network]
@@ -86,8 +91,6 @@ def test_a_sweep_from_its_file_to_its_best_network(call, folder, roles):
 
 
 def recipe_of(folder):
-    from inspect_fer.training.sweep import read_sweep
-
     return read_sweep(folder / "small.toml").base
 
 
@@ -112,6 +115,61 @@ def test_a_grid_can_be_drawn_from(call, folder):
     assert code == 0, err
     assert "trial   1/1" in err
     assert len(rows(folder)) == 1
+
+
+def test_a_range_is_drawn_from_where_trials_are_asked_for(call, folder):
+    (folder / "small.toml").write_text(SWEEP.replace("[0.1, 0.01, 1e12]", "{ low = 0.01, high = 0.1 }"))
+    code, _, err = call(LINE)
+    assert code == 2
+    assert "--trials draws from" in err
+    code, _, err = call(f"{LINE} --trials 2")
+    assert code == 0, err
+    assert len(rows(folder)) == 2
+
+
+def test_trials_of_before_stay_in_the_results_and_the_best_one_stays_the_best(call, folder):
+    call(LINE)
+    before = {name: (folder / "swept" / name).read_bytes() for name in ("results.csv", "results.json")}
+    code, out, err = call(f"{LINE} --trials 1")
+    assert code == 0, err
+    assert "1 trials, compared with 5 more of this sweep that swept holds." in err
+    assert "was scored before" in out
+    assert {name: (folder / "swept" / name).read_bytes() for name in before} == before
+    assert len(list((folder / "swept").glob("trials/*/state.pt"))) == 1
+    code, _, err = call(f"{LINE} --trials 3 --restart")
+    assert code == 0, err
+    assert len(rows(folder)) == 3
+
+
+def test_another_licence_reaches_the_network(call, folder):
+    (folder / "small.toml").write_text(SWEEP.replace(", 1e12", ""))
+    call(f"{LINE} --trials 1 --licence MIT")
+    before = load("swept/best.safetensors")
+    call(f"{LINE} --trials 1 --licence CC-BY-4.0")
+    after = load("swept/best.safetensors")
+    assert after.card == replace(before.card, licence="CC-BY-4.0")
+    assert fingerprint(after.network) == fingerprint(before.network)
+    call(f"{LINE} --trials 1")
+    assert load("swept/best.safetensors").card.licence == "CC-BY-4.0"
+
+
+def test_words_in_brackets_and_colons_are_printed_as_they_are(folder, monkeypatch, capsys):
+    sweep = read_sweep(folder / "small.toml")
+    sweep = replace(sweep, grid={"network.options.[red]": ["[bold]", ":smile:"]})
+    trials = [
+        Trial(str(place), {"network.options.[red]": value}, sweep.base)
+        for place, value in enumerate(sweep.grid["network.options.[red]"])
+    ]
+    results = [Result(trial, None, {}, 0, 0.0, 7, "No face is labelled [blue].") for trial in trials]
+    monkeypatch.setattr("inspect_fer.training.sweep_run.run_sweep", lambda *_, **__: iter(results))
+    sweeping._run(trials, "synthetic:42", folder, "cpu", restart=False)
+    err = capsys.readouterr().err
+    assert "[red] [bold]  failed: No face is labelled [blue]." in err
+    assert "[red] :smile:  failed" in err
+    sweeping._print_table(sweep, results)
+    out = capsys.readouterr().out
+    for words in (" [red] ", " [bold] ", " :smile: "):
+        assert words in out
 
 
 def test_sweeps_are_listed_with_the_number_of_their_trials(call, folder, monkeypatch):
@@ -148,6 +206,9 @@ def test_a_sweep_in_which_all_failed_says_why(call, folder):
         ("sweep small.toml --data synthetic:7 --out swept", "7 faces do not fill one batch of 14"),
         ("sweep small.toml --data synthetic:42 --out swept --device abacus", "There is no device 'abacus'"),
         ("sweep small.toml --data synthetic:42 --out thesis", "thesis is there already and holds no sweep"),
+        ("sweep small.toml --data synthetic:42 --out small.toml", "small.toml is there already and holds no sweep"),
+        ("sweep small.toml --data synthetic:42 --out small.toml/below", "small.toml/below cannot be made a folder"),
+        ("sweep small.toml --data synthetic:42 --out /proc/nothing", "/proc/nothing cannot be made a folder"),
     ],
 )
 def test_a_mistake_is_one_line_and_trains_nothing(call, folder, line, says):

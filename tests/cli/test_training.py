@@ -67,3 +67,12 @@ def test_a_class_without_faces_is_one_line_of_warning(call, folder):
     code, _, err = call("train --recipe small.toml --data synthetic:6 --out few.safetensors")
     assert code == 0
     assert "inspect-fer: warning: No training face is labelled" in err
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_network_that_learnt_from_the_test_faces_says_so_in_its_card(call, folder):
+    (folder / "small.toml").write_text(RECIPE.replace("watch_test = true", 'train = "all"'))
+    code, _, err = call("train --recipe small.toml --data synthetic:14 --out live.safetensors")
+    assert code == 0
+    assert "learnt from too" in err
+    assert "learnt from too" in load("live.safetensors").card.note

@@ -20,8 +20,18 @@ def test_a_class_that_the_network_lacks_becomes_unknown_and_votes_move_along():
     moved = labelled_as(some, ("happiness", "anger", "sadness"))
     assert moved.labels.tolist() == [0, -1]
     assert moved.votes.tolist() == [[0.75, 0, 0], [0, 0, 0]]
-    with pytest.raises(DataError, match="no class in common"):
+    says = "The classes asked for are cat, dog; the dataset holds fear, joy: no class in common.$"
+    with pytest.raises(DataError, match=says):
         labelled_as(some, ("cat", "dog"))
+
+
+@pytest.mark.parametrize("names", [("positive", "negative"), ("Negative", "Positive")])
+def test_classes_of_a_view_say_which_it_is(names):
+    says = r"no class in common. They are those of the view polarity: read the dataset with \?classes=polarity"
+    with pytest.raises(DataError, match=says):
+        labelled_as(faces([1, 0], ("fear", "joy")), names)
+    with pytest.raises(DataError, match="no class in common.$"):
+        labelled_as(faces([1, 0], ("cat", "dog")), names)
 
 
 def test_pictures_without_class_folders_take_any_classes():

@@ -30,8 +30,8 @@ def test_the_source_reads_the_same_samples_again():
         ("synthetic:many", {}, DataError, "'many' is not a number"),
         ("synthetic:7", {"sede": 1}, ConfigError, "No option of synthetic is called 'sede'. Did you mean 'seed'"),
         ("synthetic:7?sede=1", {}, ConfigError, "Did you mean 'seed'"),
-        ("synthetic:7?seed=abc", {}, ConfigError, "option seed of synthetic is a number, not 'abc'"),
-        ("synthetic:7?seed", {}, ConfigError, "option seed of synthetic is a number, not ''"),
+        ("synthetic:7?seed=abc", {}, ConfigError, "option seed of synthetic is a whole number, not 'abc'"),
+        ("synthetic:7?seed", {}, ConfigError, "option seed of synthetic is a whole number, not ''"),
         ("synthetic:7?wrong_labels=few", {}, ConfigError, "option wrong_labels of synthetic is a number"),
         ("synthetic:7?watermark=5", {}, DataError, "5"),
         ("synthetic:7?size=100000", {}, ConfigError, "size 1 to 1024"),
@@ -42,6 +42,38 @@ def test_the_source_reads_the_same_samples_again():
 def test_bad_names_get_one_clear_line(spec, options, kind, says):
     with pytest.raises(kind, match=says):
         samples(spec, **options)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "says"),
+    [
+        ("synthetic:7", {"seed": "abc"}, "option seed of synthetic is a whole number, not 'abc'"),
+        ("synthetic:7", {"seed": 2.5}, "option seed of synthetic is a whole number, not 2.5"),
+        ("synthetic:7", {"seed": True}, "option seed of synthetic is a whole number, not True"),
+        ("synthetic:7", {"seed": None}, "option seed of synthetic is a whole number, not None"),
+        ("synthetic:7?seed=2.5", {}, "option seed of synthetic is a whole number, not '2.5'"),
+        ("synthetic:7", {"wrong_labels": "x"}, "option wrong_labels of synthetic is a number, not 'x'"),
+        ("synthetic:7", {"wrong_labels": True}, "option wrong_labels of synthetic is a number, not True"),
+        ("synthetic:7", {"size": 10**400}, "size 1 to 1024"),
+        ("synthetic:7?wrong_labels=nan", {}, "option wrong_labels of synthetic is a number, not nan"),
+        ("synthetic:7", {"watermark": 3}, "option watermark of synthetic is a word, not 3"),
+        ("synthetic:7", {"classes": 3}, "option classes of synthetic is a word or a list of words, not 3"),
+        ("synthetic:7", {"classes": ["fear", 3]}, "option classes of synthetic is a word or a list of words"),
+        ("synthetic:7", {"size": "big"}, "option size of synthetic is a whole number, not 'big'"),
+        ("synthetic:7", {"select": 1}, "option select of synthetic is a word, not 1"),
+        ("fer2013:x", {"named": "maybe"}, "option named of fer2013 is yes or no, not 'maybe'"),
+        ("fer2013:x", {"named": 1}, "option named of fer2013 is yes or no, not 1"),
+        ("folder:x", {"class_names": "fear"}, "option class_names of folder is a list of words, not 'fear'"),
+        ("fer2013:x+synthetic:7", {"seed": "abc"}, "option seed of synthetic is a whole number, not 'abc'"),
+    ],
+)
+def test_values_of_options_have_their_type(spec, options, says):
+    with pytest.raises(ConfigError, match=says):
+        samples(spec, **options)
+
+
+def test_numbers_need_no_point_and_an_option_may_be_left_to_the_dataset():
+    assert len(samples("synthetic:7", wrong_labels=0, watermark=None, classes=("fear", "anger"))) == 2
 
 
 @pytest.mark.parametrize("kind", DATASETS)

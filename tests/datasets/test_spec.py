@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from inspect_fer.datasets import DATASETS, samples
-from inspect_fer.datasets.spec import Part, cast, split_spec
+from inspect_fer.datasets.spec import Part, overlap, played, require_apart, split_spec
 from inspect_fer.errors import ConfigError, DataError, UnknownNameError
 
 
@@ -36,7 +36,7 @@ def test_places_become_absolute(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("chosen", "split", "played"),
+    ("chosen", "split", "own"),
     [
         ({}, "test", "test"),
         ({"test": "PublicTest+PrivateTest", "select": "none"}, "test", "PublicTest+PrivateTest"),
@@ -49,8 +49,9 @@ def test_places_become_absolute(monkeypatch, tmp_path):
         ({"train": "train_all", "select": "none"}, "train", "train_all"),
     ],
 )
-def test_roles_are_played_by_the_splits_named(chosen, split, played):
-    assert cast(split, chosen, "x") == played
+def test_roles_are_played_by_the_splits_named(chosen, split, own):
+    require_apart(chosen, "x")
+    assert played(split, chosen) == own
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,22 @@ def test_roles_are_played_by_the_splits_named(chosen, split, played):
 )
 def test_what_is_trained_on_is_not_reported_on(chosen, says):
     with pytest.raises(ConfigError, match=says):
-        cast("train", chosen, "x")
+        require_apart(chosen, "x")
+
+
+@pytest.mark.parametrize(
+    ("splits", "others", "shared"),
+    [
+        ("train", "select+test", []),
+        ("all", "PrivateTest", ["test"]),
+        ("train+valid", "all", ["select", "train"]),
+        ("train_all", "select", ["select"]),
+        ("Training+PublicTest", "PublicTest+PrivateTest", ["select"]),
+        ("none", "all", []),
+    ],
+)
+def test_splits_share_rows_as_far_as_names_tell(splits, others, shared):
+    assert overlap(splits, others) == overlap(others, splits) == shared
 
 
 def test_options_are_numbers_words_and_yes_or_no(shared_miniature):
@@ -74,7 +90,7 @@ def test_options_are_numbers_words_and_yes_or_no(shared_miniature):
     assert len(samples(spec + "frames=2", "all")) == 2 * len(samples(spec, "all"))
     for query, says in (
         ("neutral=perhaps", "The option neutral of ckplus is yes or no, not 'perhaps'"),
-        ("frames=many", "The option frames of ckplus is a number, not 'many'"),
+        ("frames=many", "The option frames of ckplus is a whole number, not 'many'"),
         ("frame=1", "No option of ckplus is called 'frame'. Did you mean 'frames'"),
     ):
         with pytest.raises(ConfigError, match=says):
@@ -86,8 +102,11 @@ def test_roles_in_a_name(shared_miniature):
     both = samples(f"{spec}?test=PublicTest+PrivateTest&select=none", "test")
     assert both.ids == samples(spec, "PublicTest+PrivateTest").ids
     assert samples(spec, "test", test="PublicTest+PrivateTest", select="none").ids == both.ids
-    with pytest.raises(DataError, match="takes no part in the split select"):
-        samples(f"{spec}?select=none", "select")
+    for split in ("select", "valid"):
+        with pytest.raises(DataError, match=f"takes no part in the split {split}. Training needs a selection split"):
+            samples(f"{spec}?select=none", split)
+    with pytest.raises(DataError, match="takes no part in the split test.$"):
+        samples(f"{spec}?test=none", "test")
 
 
 def test_the_query_comes_before_the_keyword(shared_miniature):
@@ -102,8 +121,18 @@ def test_the_query_comes_before_the_keyword(shared_miniature):
         ("rafdb:/a+tfeid:", DataError, "A dataset is named KIND:PATH, .* not 'tfeid:'"),
         ("synthetic:7+synthetic:x", DataError, "synthetic:N draws N faces; 'x' is not a number"),
         ("rafd:/a", UnknownNameError, "No dataset is called 'rafd'. Did you mean 'rafdb'"),
+        ("folder:q+foldr:q", UnknownNameError, "No dataset is called 'foldr'. Did you mean 'folder'"),
+        ("synthetic:7+Folder:q", UnknownNameError, "No dataset is called 'Folder'. Did you mean 'folder'"),
+        ("synthetic:7?seed=1+fer2031:q?named=1", UnknownNameError, "called 'fer2031'. Did you mean 'fer2013'"),
     ],
 )
 def test_names_that_are_none(spec, kind, says):
     with pytest.raises(kind, match=says):
         samples(spec)
+
+
+def test_a_folder_that_is_there_is_no_typo(tmp_path):
+    place = tmp_path / "q+foldr:q"
+    place.mkdir()
+    assert split_spec(f"folder:{place}", DATASETS) == [Part("folder", place, "")]
+    assert split_spec("folder:/a+b:c", DATASETS) == [Part("folder", Path("/a+b:c"), "")]

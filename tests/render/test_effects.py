@@ -19,6 +19,7 @@ FIGURES = {
     "many keys": lambda: effects_figure({f"key {place}": RATES for place in range(9)}, SCORES),
     "one trial": lambda: effects_figure({"rate": [0.1]}, [0.5], score="macro_f1"),
     "equal scores": lambda: effects_figure({"rate": RATES}, [0.5] * 4, score="loss"),
+    "equal accuracies": lambda: effects_figure({"rate": RATES}, [1 / 7] * 4),
     "failed ones": lambda: effects_figure({"rate": RATES}, [None, None, 0.5, None]),
     "all failed": lambda: effects_figure({"rate": RATES, "name": list("aabc")}, [None] * 4),
     "drawn": lambda: effects_figure(DRAWN, np.linspace(0, 1, 12).tolist(), log={"rate"}),
@@ -78,6 +79,38 @@ def test_a_failed_trial_has_a_cross_and_counts_for_no_mean():
 def test_the_best_trial_has_a_ring(score, best):
     for place in effects_figure({"rate": RATES, "name": list("abab")}, SCORES, score=score).axes:
         assert dots(place, "best")[:, 1].tolist() == [best]
+
+
+def ticks(place):
+    """Heights and labels of the ticks that show on the scores' axis."""
+    place.figure.draw_without_rendering()
+    low, high = place.get_ylim()
+    found = zip(place.get_yticks(), place.get_yticklabels(), strict=True)
+    return [(height, tick.get_text()) for height, tick in found if low <= height <= high]
+
+
+@pytest.mark.parametrize("score", ["accuracy", "macro_f1", "loss"])
+@pytest.mark.parametrize(
+    "scores",
+    [[1 / 7] * 4, [0.0] * 4, [1.0] * 4, [0.5, 0.5001, 0.5, 0.5], [0.1, 0.116, 0.1, 0.1], [0.4, 0.45, 0.48, 0.4]],
+)
+def test_ticks_of_the_scores_are_told_apart_and_true(score, scores):
+    (place,) = effects_figure({"rate": RATES}, scores, score=score).axes
+    heights, words = zip(*ticks(place), strict=True)
+    assert len(set(words)) == len(words) >= 3
+    if score == "accuracy":
+        assert [float(word.rstrip("%")) for word in words] == pytest.approx([100 * height for height in heights])
+    if score != "loss":
+        assert min(heights) >= -1e-9
+        assert max(heights) <= 1 + 1e-9
+    low, high = place.get_ylim()
+    assert low < min(scores) <= max(scores) < high
+
+
+def test_equal_losses_far_from_zero_have_ticks_without_an_offset():
+    (place,) = effects_figure({"rate": RATES}, [12345.6] * 4, score="loss").axes
+    assert len({word for _, word in ticks(place)}) >= 3
+    assert not place.yaxis.get_offset_text().get_text()
 
 
 def test_panels_share_their_scores_axis_and_wrap():

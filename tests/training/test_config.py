@@ -1,3 +1,5 @@
+from datetime import date
+
 import pytest
 
 from inspect_fer.errors import ConfigError
@@ -35,12 +37,26 @@ def test_defaults_are_written_once():
         ({"training": {"learning_rate": float("inf")}}, "above 0 and finite"),
         ({"training": {"weight_decay": -1.0}}, "weight_decay must be from 0"),
         ({"training": {"label_smoothing": 5.0}}, "label_smoothing must be from 0 to 1"),
-        ({"training": {"momentum": -2.0}}, "momentum must be from 0 to 1"),
+        ({"training": {"momentum": -2.0}}, "momentum must be from 0 to below 1"),
         ({"training": {"seed": 10**20}}, "seed must be from 0"),
         ({"augment": {"scale": 9.0}}, "scale must be from 0 to 0.9"),
         ({"augment": {"flip": -3.0}}, "flip must be from 0 to 1"),
         ({"augment": {"erase_least": 0.5}}, "erase_least, 0.5, must not be above erase_most"),
-        ({"training": {"milestones": [3], "factors": []}}, "rising epochs with as many factors"),
+        ({"training": {"milestones": [3], "factors": []}}, "rising epochs from 1 with as many positive factors"),
+        ({"training": {"milestones": [-3], "factors": [0.1]}}, "rising epochs from 1"),
+        ({"training": {"milestones": [3], "factors": [-0.1]}}, "positive factors"),
+        ({"training": {"milestones": [3], "factors": [0.1]}}, "no other schedule takes them"),
+        ({"training": {"schedule": "step"}}, "Schedule step needs milestones"),
+        ({"training": {"loss": "bce", "label_smoothing": 0.1}}, "Loss bce has no label_smoothing"),
+        ({"training": {"loss": "multi-target", "class_weights": "balanced"}}, "has no class_weights"),
+        ({"training": {"ema": 1.0}}, "ema must be from 0 to below 1"),
+        ({"data": {"balanced_copies": -1}}, "balanced_copies is 0 or more"),
+        ({"data": {"size": 32}}, "data.size, 32, must not be below network.size, 48"),
+        ({"network": {"architecture": "baseline", "options": {"classes": 3}}}, "cannot hold 'classes'"),
+        (
+            {"network": {"architecture": "baseline", "options": {"width": date(1979, 5, 27)}}},
+            "numbers, words, yes or no",
+        ),
         ({"training": {"milestones": [3, 2], "factors": [0.1, 0.1]}}, "rising epochs"),
         ({"training": {"milestones": 3}}, "training.milestones must be a list, not 3"),
         ({"training": {"factors": ["x"]}}, "training.factors must be float, not 'x'"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from inspect_fer.datasets import samples
-from inspect_fer.errors import ConfigError, DataError, RunError
+from inspect_fer.errors import ConfigError, DataError, RunError, UnknownNameError
 from inspect_fer.models.checkpoint import fingerprint
 from inspect_fer.predict import predict
 from inspect_fer.schema import Samples
@@ -167,7 +167,7 @@ def test_a_full_disk_keeps_the_last_whole_epoch(faces, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr("torch.save", full)
-        with pytest.raises(RunError, match="No space left on device.*The last whole epoch is kept"):
+        with pytest.raises(RunError, match="No space left on device.*What was whole before is kept"):
             next(running)
     assert [epoch.number for epoch in train(plan, *faces, tmp_path)] == [0, 1, 2]
     assert not list(tmp_path.rglob("*.part"))
@@ -210,3 +210,35 @@ def test_an_unknown_network_is_refused(faces, tmp_path):
     )
     with pytest.raises(ConfigError, match="cannot be built"):
         trained(plan, faces, tmp_path)
+
+
+def test_a_recipe_that_does_not_work_leaves_an_earlier_training_alone(faces, tmp_path):
+    trained(recipe(epochs=1), faces, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    bad = recipe_from({"network": {"architecture": "baselin", "size": 24}, "training": {"batch_size": 14}})
+    with pytest.raises(UnknownNameError, match="Did you mean 'baseline'"):
+        trained(bad, faces, tmp_path, restart=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_weights_that_are_no_numbers_after_the_last_step_are_told_and_the_epochs_before_kept(faces, tmp_path):
+    few, plan = (faces[0][:14], faces[1]), recipe(epochs=3, optimizer="sgd", learning_rate=1e38)
+    with pytest.raises(ConfigError, match="not a number any more in epoch 1, by batch 1 of 1.*Lower learning_rate"):
+        trained(plan, few, tmp_path)
+
+
+def test_a_watched_split_without_labels_is_refused_before_anything_is_written(faces, tmp_path):
+    blind = Samples(faces[1].ids, faces[1].pixels, torch.full((21,), -1), faces[1].class_names)
+    with pytest.raises(DataError, match="The test split has 21 faces, 21 of them unlabelled"):
+        trained(recipe(), faces, tmp_path / "log", watch=blind)
+    assert not (tmp_path / "log").exists()
+
+
+def test_damaged_logs_are_told(faces, tmp_path):
+    trained(recipe(epochs=1), faces, tmp_path)
+    (tmp_path / "recipe.json").write_bytes(b"\xff\xfe")
+    with pytest.raises(RunError, match="another recipe or dataset"):
+        trained(recipe(epochs=1), faces, tmp_path)
+    (tmp_path / "ids.json").write_text("[")
+    with pytest.raises(RunError, match="damaged training log"):
+        read_log(tmp_path)

@@ -113,9 +113,8 @@ def test_a_stored_rate_goes_on_where_it_was(schedule):
         epochs=10,
         schedule=schedule,
         warmup=0.0 if schedule == "one-cycle" else 1.0,
-        milestones=(3,),
-        factors=(0.1,),
         plateau=0,
+        **({"milestones": (3,), "factors": (0.1,)} if schedule == "step" else {}),
     )
 
     def fresh():

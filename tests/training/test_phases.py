@@ -1,5 +1,6 @@
 """What a recipe may ask of the loop beside loss and optimiser: phases, averages, stopping, mixing, crops, processes."""
 
+import json
 import os
 import subprocess
 import sys
@@ -110,6 +111,18 @@ def test_patience_stops_and_a_stopped_training_stays_so(faces, tmp_path):
     assert len(trained(plan, faces, tmp_path)) == len(epochs)
 
 
+def test_patience_begins_with_fine_tuning(faces, tmp_path):
+    plan = recipe(
+        epochs=12, patience=1, learning_rate=1e-9, augment=CALM, finetune=FINE | {"epoch": 5, "learning_rate": 1e-9}
+    )
+    assert 5 < len(trained(plan, faces, tmp_path)) < 12
+
+
+def test_fine_tuning_takes_more_layers_than_the_head(faces, tmp_path):
+    with pytest.raises(ConfigError, match="from classifier on, which is less than blocks.2 alone"):
+        trained(recipe(finetune=FINE | {"head": "blocks.2", "upper": "classifier", "epoch": 1}), faces, tmp_path)
+
+
 def test_a_watched_split_is_scored_and_chooses_nothing(faces, tmp_path):
     watched = samples("synthetic:14", "test", size=24)
     seen = trained(recipe(epochs=3), faces, tmp_path / "seen", watch=watched)
@@ -198,6 +211,7 @@ def test_a_class_without_training_faces_is_told(faces, tmp_path):
 
 
 PROCESSES = """
+import json
 import sys
 from pathlib import Path
 from inspect_fer.datasets import samples
@@ -205,8 +219,9 @@ from inspect_fer.training import distributed, recipe_from, train
 
 faces = samples("synthetic:42", "train", size=24), samples("synthetic:21", "select", size=24)
 for name, values in eval(sys.argv[2]).items():
-    for epoch in train(recipe_from(values), *faces, Path(sys.argv[1]) / name):
-        pass
+    epochs = list(train(recipe_from(values), *faces, Path(sys.argv[1]) / name))
+    if name == "norm":
+        print(json.dumps([(epoch.entry["rate"], epoch.best) for epoch in epochs]), flush=True)
 distributed.leave()
 """
 
@@ -217,6 +232,7 @@ def test_two_processes_train_like_one(faces, tmp_path):
     frozen = {"head": "classifier", "upper": "classifier", "epoch": 1}
     plain = {"architecture": "lenet", "size": 24, "options": {}}
     plans = {
+        "norm": recipe(optimizer="sgd", schedule="plateau", plateau=0, epochs=4, select_by="loss", learning_rate=0.5),
         "frozen": recipe(finetune=frozen, optimizer="sgd", augment={"erase": 0.5}),
         "plain": recipe(network=plain, optimizer="sgd", learning_rate=1e-2),
     }
@@ -228,7 +244,11 @@ def test_two_processes_train_like_one(faces, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    for name, plan in plans.items():
+    first, second = (json.loads(line) for line in done.stdout.splitlines())
+    assert first == second  # batch norm differs between them, what they decide does not
+    assert first[-1][0] < first[0][0]
+    for name in ("frozen", "plain"):
+        plan = plans[name]
         trained(plan, faces, tmp_path / "one" / name)
         one, two = (torch.load(tmp_path / at / name / "state.pt", weights_only=True) for at in ("one", "."))
         for key, value in one["network"].items():

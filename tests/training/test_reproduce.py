@@ -1,13 +1,14 @@
 import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from inspect_fer.datasets import samples
 from inspect_fer.datasets.miniature import write_miniature
-from inspect_fer.errors import ConfigError, DataError, UnknownNameError
+from inspect_fer.errors import ConfigError, DataError, RunError, UnknownNameError
 from inspect_fer.metrics import evaluate
 from inspect_fer.models.checkpoint import load
 from inspect_fer.predict import predict
@@ -232,6 +233,16 @@ def test_a_network_of_another_recipe_is_not_taken(parts, tmp_path):
 def test_an_unknown_device_is_told(parts, tmp_path):
     with pytest.raises(ConfigError, match="There is no device 'foo'"):
         list(reproduce([short("s004_small")], Lab(parts, tmp_path, device="foo")))
+
+
+@pytest.mark.parametrize("out", ["/proc/nothing", "taken", "taken/below"])
+def test_a_folder_that_cannot_be_made_is_told_before_anything_is_trained(parts, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(module, "train", None)
+    (tmp_path / "taken").write_text("...")
+    with pytest.raises(RunError, match=f"{out} cannot be made a folder: .*Name another --out"):
+        list(reproduce([short("s004_small")], Lab(parts, Path(out))))
+    assert (tmp_path / "taken").read_text() == "..."
 
 
 def test_a_limit_takes_faces_from_all_over_a_split(parts, tmp_path):

@@ -4,16 +4,18 @@ import subprocess
 import sys
 from collections import Counter
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from inspect_fer.errors import ConfigError, DataError, RunError
+from inspect_fer.datasets.miniature import write_miniature
+from inspect_fer.errors import ConfigError, DataError, FerError, RunError
 from inspect_fer.models.checkpoint import fingerprint
 from inspect_fer.training import recipe_from, sweep_run
 from inspect_fer.training.sweep import Range, read_sweep, sweep_from, sweep_paths
-from inspect_fer.training.sweep_run import best_network, ranked, run_sweep, write_results
+from inspect_fer.training.sweep_run import best_network, done_before, ranked, run_sweep, write_results
 from inspect_fer.training.trials import trials_of
 
 DATA = "synthetic:42"
@@ -162,7 +164,7 @@ def test_a_random_search_ends_when_there_is_nothing_new():
         ('"published.item" = ["x"]', "No key of a recipe is called 'published.item'"),
         ("training.learning_rate = 0.1", "training.learning_rate must be a list of values or a range"),
         ("training.learning_rate = []", "training.learning_rate has no values to try"),
-        ("training.learning_rate = { low = 0.1, high = 1.0 }", 'search = "random" draws from'),
+        ("training.learning_rate = { low = 0.1, high = 1.0 }", 'search = "random" or --trials draws from'),
         ("training.learning_rate = { low = 0.1, hihg = 1.0 }", "'hihg'. Did you mean 'high'"),
         ("training.learning_rate = { low = 0.1 }", "The range of training.learning_rate needs both low and high"),
         ("training.learning_rate = { low = 1, high = 1 }", "from a number to a larger one, not from 1 to 1"),
@@ -221,6 +223,7 @@ def test_a_sweep_that_is_not_there_is_told(tmp_path):
         ({"training.optimizer": ["adam", "adma"]}, "'adma'. Did you mean 'adam'"),
         ({"network.architecture": ["baselin"]}, "Did you mean 'baseline'"),
         ({"network.options.widht": [4]}, "cannot be built"),
+        ({"network.options.width.x": [1]}, "network.options.width.x cannot be swept, as width is 4 and holds no keys"),
         (
             {"network.options.width": [4, -1], "training.epochs": [2]},
             "options.width = -1, training.epochs = 2: The net",
@@ -234,6 +237,11 @@ def test_a_sweep_that_is_not_there_is_told(tmp_path):
         ({"training.select_by": ["accuracy", "loss"]}, "compared by one select_by"),
         ({"data.select": ["select", "test"]}, "compared by one select_by"),
         ({"data": [{"kind": "fer2013"}]}, "of the same kind of data"),
+        ({"data.options.classes": ["seven", "six"]}, "with the same options, scoring, parts and balanced_copies"),
+        ({"data.options": [{}, {"classes": "six"}]}, "with the same options"),
+        ({"data.scoring": [{}, {"mode": "majority"}]}, "with the same options, scoring"),
+        ({"data.parts": [{}, {"rafdb": {"classes": "six"}}]}, "with the same options, scoring, parts"),
+        ({"data.balanced_copies": [0, 1]}, "and balanced_copies"),
     ],
 )
 def test_a_trial_that_makes_no_recipe_is_told_with_its_values(grid, says):
@@ -241,6 +249,21 @@ def test_a_trial_that_makes_no_recipe_is_told_with_its_values(grid, says):
         planned(grid)
     assert str(told.value).startswith("No recipe is made by ")
     assert says in str(told.value)
+
+
+def test_what_is_learnt_from_may_differ_where_what_is_judged_does_not():
+    lists = {**SMALL, "data": {"options": {"classes": ["happiness", "sadness"]}}}
+    grid = {"data.size": [24, 48], "training.balanced_sampling": [False, True]}
+    assert len(trials_of(sweep_from({**lists, "grid": grid}))) == 4
+
+
+def test_trials_asked_for_are_drawn_whatever_the_file_says(tmp_path):
+    text = 'recipe = "baseline"\n[grid]\ntraining.learning_rate = { low = 0.1, high = 1.0 }\n'
+    with pytest.raises(ConfigError, match="--trials draws from"):
+        read_sweep(write(tmp_path, text))
+    assert len(trials_of(read_sweep(write(tmp_path, text), trials=3))) == 3
+    asked = read_sweep(write(tmp_path, f'search = "random"\ntrials = 9\n{text}'), trials=2)
+    assert (asked.search, asked.trials) == ("random", 2)
 
 
 def test_the_loss_cannot_be_swept_where_it_is_the_score():
@@ -398,6 +421,49 @@ def test_a_diverged_trial_has_failed_and_the_sweep_goes_on(tmp_path):
     assert {result.trial.key: result.failed for result in again} == {trials[0].key: first.failed, trials[1].key: ""}
 
 
+@pytest.mark.parametrize("kind", [ConfigError, DataError])
+def test_a_trial_whose_answers_are_no_numbers_in_its_last_epoch_has_failed(tmp_path, monkeypatch, kind):
+    """A DataError of `metrics.evaluate`, or what the loop makes of it."""
+
+    def train(recipe, *arguments, **options):
+        for epoch in real(recipe, *arguments, **options):
+            if recipe.training.batch_size == 21 and epoch.number == 1:
+                raise kind("The network's answer is not a number for 42 of 42 samples.")
+            yield epoch
+
+    real = sweep_run.train
+    monkeypatch.setattr(sweep_run, "train", train)
+    trials = planned({"training.batch_size": [21, 14]})
+    (first, second), found = swept(tmp_path, trials)
+    assert (first.score, first.epochs) == (None, 1)
+    assert first.failed == "The network's answer is not a number for 42 of 42 samples."
+    assert second.score > 0
+    assert swept(tmp_path, trials)[1] == found
+
+
+def test_a_step_to_weights_that_are_no_numbers_fails_its_trial_alone(tmp_path):
+    """One batch an epoch: the loss is that of the weights before the step, so only judging tells."""
+    trials = planned({"training.learning_rate": [1e38, 0.01], "training.batch_size": [42], "training.epochs": [1]})
+    (first, second), _ = swept(tmp_path, trials)
+    assert first.score is None
+    assert "not a number" in first.failed
+    assert second.score > 0
+
+
+def test_faces_that_cannot_be_learnt_from_are_no_failure_of_a_trial(tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_run, "train", raising(DataError("The training split has 0 faces.")))
+    with pytest.raises(DataError, match="has 0 faces"):
+        swept(tmp_path, planned())
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def raising(problem):
+    def raises(*_, **__):
+        raise problem
+
+    return raises
+
+
 def test_a_device_too_small_for_a_trial_fails_that_trial(tmp_path, monkeypatch):
     def train(recipe, *arguments, **options):
         if recipe.training.batch_size == 21:
@@ -463,9 +529,94 @@ def test_other_data_and_other_folders_are_left_alone(tmp_path):
     assert (tmp_path / "thesis" / "chapter.tex").read_text() == "..."
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("data", "grid", "says"),
+    [
+        ("folder:none", {}, "none"),
+        ("synthetic:7", {}, "7 faces do not fill one batch of 14"),
+        (DATA, {"data.size": [24, 48], "data.train": ["train", "nowhere"]}, "nowhere"),  # not of the first trials
+        (DATA, {"training.loss": ["cross-entropy", "bce"]}, "learns from votes"),
+    ],
+)
+def test_a_mistake_at_a_restart_loses_nothing(tmp_path, data, grid, says):
+    swept(tmp_path, planned({"training.epochs": [1]}))
+    before = contents(tmp_path)
+    with pytest.raises(FerError, match=says):
+        list(run_sweep(planned({"training.epochs": [1], **grid}), data, tmp_path, restart=True))
+    assert contents(tmp_path) == before
+
+
+def test_a_restart_forgets_everything_of_before(tmp_path):
+    swept(tmp_path, planned({"training.epochs": [1, 2]}))
+    (tmp_path / "best.safetensors").write_text("of before")
+    (again,) = planned({"training.epochs": [1]})
+    trained = []
+    swept(tmp_path, [again], restart=True, watch=lambda trial, *_: trained.append(trial.key))
+    assert set(trained) == {again.key}
+    assert [path.name for path in (tmp_path / "trials").iterdir()] == [again.key]
+    assert {path.name for path in tmp_path.iterdir()} == {"sweep.json", "trials", "results.csv", "results.json"}
+
+
+def test_data_are_known_by_their_absolute_path(tmp_path, monkeypatch):
+    trials, out = planned({"training.epochs": [1]}), tmp_path / "out"
+    write_miniature("fer2013", tmp_path / "here", per_class=2)
+    write_miniature("fer2013", tmp_path / "there" / "here", per_class=2)
+    monkeypatch.chdir(tmp_path)
+    list(run_sweep(trials, "fer2013:here", out))
+    assert json.loads((out / "sweep.json").read_text()) == {"data": f"fer2013:{tmp_path}/here"}
+    for same in (f"fer2013:{tmp_path}/here", "fer2013:./here"):
+        list(run_sweep(trials, same, out, watch=raising(AssertionError("it is the same"))))
+    monkeypatch.chdir(tmp_path / "there")
+    with pytest.raises(RunError, match="holds a sweep on other data"):
+        list(run_sweep(trials, "fer2013:here", out))
+
+
+@pytest.mark.parametrize("out", ["/proc/nothing", "taken/below"])
+def test_a_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("...")
+    with pytest.raises(RunError, match=f"{out} cannot be made a folder: .*Name another --out"):
+        list(run_sweep(planned(), DATA, Path(out)))
+
+
+def test_trials_of_before_belong_to_a_sweep_that_could_have_planned_them(whole):
+    folder, results, _ = whole
+    keys = {result.trial.key for result in results}
+
+    def of(grid, **options):
+        base = {**SMALL, **options.pop("base", {})}
+        return {trial.key: trial for trial in done_before(sweep_from({**base, "grid": grid, **options}), folder)}
+
+    dropout = {"network.options.dropout": GRID["network.options.dropout"]}
+    assert of(GRID).keys() == of(GRID, search="random", trials=1).keys() == keys
+    assert of(dict(reversed(GRID.items())))[results[0].trial.key].values == dict(
+        reversed(results[0].trial.values.items())
+    )
+    assert of({"training.learning_rate": [0.1], **dropout}).keys() < keys
+    drawn = {"training.learning_rate": {"low": 0.005, "high": 0.5}, **dropout}
+    assert of(drawn, search="random").keys() == keys
+    assert not of({"training.learning_rate": [0.1, 0.01]})
+    assert not of({**GRID, "training.epochs": [2]})
+    assert not of(GRID, base={"augment": {"flip": 0.0}})
+
+
+def test_trials_of_before_that_were_shorter_belong_to_a_sweep_with_that_limit(tmp_path):
+    grid = {"training.epochs": [2, 3]}
+    swept(tmp_path, planned(grid, limit_epochs=1))
+    sweep = sweep_from({**SMALL, "grid": grid})
+    assert [trial.recipe.training.epochs for trial in done_before(sweep, tmp_path, limit_epochs=1)] == [1]
+    assert not done_before(sweep, tmp_path)
+
+
 def test_a_damaged_result_is_told(tmp_path):
     trials = planned({"training.epochs": [1]})
     swept(tmp_path, trials)
     (tmp_path / "trials" / trials[0].key / "result.json").write_text("{")
     with pytest.raises(RunError, match="result.json is damaged. Delete it"):
         swept(tmp_path, trials)
+    with pytest.raises(RunError, match="result.json is damaged. Delete it"):
+        done_before(sweep_from({**SMALL, "grid": {"training.epochs": [1]}}), tmp_path)
