@@ -1,9 +1,8 @@
-import shlex
 from dataclasses import replace
 
 import pytest
 
-from inspect_fer.cli import main, reproducing
+from inspect_fer.cli import reproducing
 from inspect_fer.datasets.miniature import write_miniature
 from inspect_fer.models.checkpoint import load
 from inspect_fer.training.experiments import Outcome, experiments
@@ -13,21 +12,6 @@ from inspect_fer.training.experiments import Outcome, experiments
 def spec(tmp_path_factory):
     """Enough faces for a batch of 64."""
     return write_miniature("fer2013", tmp_path_factory.mktemp("data"), per_class=10)
-
-
-@pytest.fixture
-def call(monkeypatch, capsys, tmp_path):
-    """Run a command line as a user does; returns exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(line):
-        monkeypatch.setattr("sys.argv", ["inspect-fer", *shlex.split(line)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        return left.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 def test_without_data_all_experiments_are_listed(call):

@@ -29,6 +29,9 @@ CLASS_FREE = {name for name, kind in METHODS.items() if getattr(kind, "class_fre
 
 LINEAR_ONLY = {"cam"}
 RULED = {"deep-lift", "lrp"}  # refuse what they have no rule for, such as a square root
+TURNED = {"hires-cam", "grad-cam-elementwise", "layer-cam", "eigen-grad-cam", "seg-eigen-cam", "full-grad"}
+TURNED |= {"saliency", "smooth-grad", "guided-backprop", "deconvnet"}
+"""Gradients place by place: in half precision the sign at a ReLU turns at single ones, up to 41 % of the maximum."""
 CASES = [(name, kind) for name in METHODS for kind in ("tiny", "mlp") if kind == "tiny" or name not in LINEAR_ONLY]
 
 
@@ -182,7 +185,9 @@ def test_half_precision_networks_come_close(model, method, images):
     model.network.bfloat16()
     found = explain(model, images, method, targets="all").maps
     assert found.dtype == torch.float32
-    assert (found - expected).norm() < 0.2 * expected.norm()  # where a ReLU's sign turns, single places may differ
+    assert (found - expected).norm() < 0.2 * expected.norm()
+    if describe(method)["name"] not in TURNED:
+        assert (found - expected).abs().amax() < 0.1 * expected.abs().amax()
 
 
 class Functional(nn.Module):
