@@ -25,8 +25,19 @@ Tick = Callable[[int, int], None]
 MAX_SIDE = 1024
 """The largest image side a network may ask for."""
 
-HEALTH = ("ok", "all zero", "constant", "no positive evidence", "not finite")
+HEALTH = (
+    "ok",
+    "all zero",
+    "constant",
+    "no positive evidence",
+    "not finite",
+    "a single cell",
+    "saturated softmax",
+)
 """What can be said of a map; `Explanation.health` holds indices into this tuple."""
+
+SATURATED = 0.9999
+"""From this confidence on the softmax hardly moves: a probability's gradient is below 1e-4 of the logit's."""
 
 
 class LazyPixels(Protocol):
@@ -335,6 +346,12 @@ class Explanation:
     layer: the dotted name of the layer that was read, "" for methods that read none
     input_size: (C, H, W) of the network's input
     class_free: the method's map does not depend on the target
+    fusion: how the maps of several layers became one, "" where one layer was read
+    confidence: (N,) probability of the class that the network predicts, or None where that was not kept
+    deviation: how far the maps of the fast, half-precise network lie from the exact ones on the first images: length of
+        the difference over length of the exact maps; None for exact maps
+    same_as: other methods explained in the same call whose maps are these, up to one positive factor a map
+    broken_layer: where a map is not finite, the layer whose output first was not; "gradients" where all were finite
     """
 
     ids: tuple[str, ...]
@@ -345,20 +362,33 @@ class Explanation:
     input_size: tuple[int, int, int]
     footprint: Footprint = Footprint()
     class_free: bool = False
+    fusion: str = ""
+    confidence: Tensor | None = None
+    deviation: float | None = None
+    same_as: tuple[str, ...] = ()
+    broken_layer: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @cached_property
     def health(self) -> Tensor:
-        """(N, T) int8, per map an index into HEALTH."""
+        """(N, T) int8, per map an index into HEALTH: the gravest of what can be said of it."""
         low, high = self.maps.flatten(2).aminmax(dim=2)
         code = torch.zeros_like(low, dtype=torch.int8)
+        if self.confidence is not None:
+            code[self.confidence > SATURATED] = HEALTH.index("saturated softmax")
         code[high <= 0] = HEALTH.index("no positive evidence")
-        code[low == high] = HEALTH.index("constant")
+        code[low == high] = HEALTH.index("a single cell" if self.maps.shape[2:].numel() == 1 else "constant")
         code[(low == 0) & (high == 0)] = HEALTH.index("all zero")
         code[~self.maps.isfinite().flatten(2).all(dim=2)] = HEALTH.index("not finite")
         return code
+
+    def remark(self, row: int, column: int) -> str:
+        """What is wrong with a map, in words; "" where nothing is."""
+        found = HEALTH[int(self.health[row, column])]
+        where = f" from {self.broken_layer} on" if found == "not finite" and self.broken_layer else ""
+        return "" if found == "ok" else found + where
 
     def upsampled(self) -> Tensor:
         """The maps at the size of the input, (N, T, H, W) float32; see Footprint.upsample."""
@@ -368,7 +398,8 @@ class Explanation:
         """The same explanation of fewer samples, in the order of `rows`."""
         chosen = _index(rows)
         ids = tuple(self.ids[row] for row in chosen.tolist())
-        return replace(self, ids=ids, maps=self.maps[chosen], targets=self.targets[chosen])
+        sure = None if self.confidence is None else self.confidence[chosen]
+        return replace(self, ids=ids, maps=self.maps[chosen], targets=self.targets[chosen], confidence=sure)
 
 
 @dataclass(frozen=True)

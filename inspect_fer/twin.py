@@ -30,6 +30,7 @@ class _Known:
 
 
 _KNOWN: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()
+_GRAPHS: WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], fx.Graph | None]] = WeakKeyDictionary()
 _TRACING = Lock()
 
 
@@ -51,6 +52,39 @@ def exact_twin(network: nn.Module, keep: tuple[str, ...], images: Tensor) -> nn.
             known.twins[folds] = _verified_twin(network, folds, images)
     twin = known.twins[folds]
     return network if twin is None else twin
+
+
+def multiplies_half(device: str) -> bool:
+    """Whether this kind of device ("cpu", "cuda") multiplies bfloat16 faster than float32."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+
+
+def half_twin(network: nn.Module) -> nn.Module:
+    """A copy of `network` in bfloat16, or itself where that is no faster or where it cannot be copied."""
+    device = next((weight.device.type for weight in network.parameters()), "cpu")
+    if not multiplies_half(device) or any(_altered(module) for module in network.modules()):
+        return network
+    with torch.inference_mode(mode=False):
+        try:
+            return _copy(network).bfloat16().to(memory_format=torch.channels_last)
+        except Exception:
+            return network
+
+
+def bare_copy(network: nn.Module) -> nn.Module | None:
+    """A copy in eval mode on which no hook hangs, to try things out on; None where the network cannot be copied."""
+    with torch.inference_mode(mode=False):
+        try:
+            copied = _copy(network)
+        except Exception:
+            return None
+    for module in copied.modules():
+        for name in vars(module):
+            if name.endswith("_hooks") and "state_dict" not in name:
+                vars(module)[name].clear()
+    return copied
 
 
 def _altered(module: nn.Module) -> bool:
@@ -152,14 +186,35 @@ class _Tracer(fx.Tracer):
         return super().call_module(m, forward, args, kwargs) if m in self.own else forward(*args, **kwargs)
 
 
-def _folds(network: nn.Module) -> frozenset[Fold]:
-    """Every convolution whose one use is a batch norm; none where the network cannot be traced."""
+def graph_of(network: nn.Module) -> fx.Graph | None:
+    """What a network does in eval mode, node by node; kept while it does not change.
+
+    None where it cannot be traced, and where hooks or a replaced `forward` hang on it.
+    """
+    if any(_altered(module) for module in network.modules()):
+        return None
+    with torch.inference_mode(mode=False), torch.no_grad():
+        state = _state(network)
+        if network not in _GRAPHS or _GRAPHS[network][0] != state:
+            _GRAPHS[network] = state, _trace(network)
+    return _GRAPHS[network][1]
+
+
+def _trace(network: nn.Module) -> fx.Graph | None:
+    """The graph of a copy in eval mode, or None: what tracing leaves behind, it leaves on the copy."""
     try:
         copied = _copy(network)
         with _TRACING, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            graph = _Tracer(copied).trace(copied)
+            return _Tracer(copied).trace(copied)
     except Exception:
+        return None
+
+
+def _folds(network: nn.Module) -> frozenset[Fold]:
+    """Every convolution whose one use is a batch norm; none where the network cannot be traced."""
+    graph = _trace(network)
+    if graph is None:
         return frozenset()
     calls = [node for node in graph.nodes if node.op == "call_module"]
     once = {name for name in (node.target for node in calls) if [n.target for n in calls].count(name) == 1}
@@ -167,7 +222,7 @@ def _folds(network: nn.Module) -> frozenset[Fold]:
     return frozenset(
         (str(conv.target), str(norm.target))
         for conv, norm in pairs
-        if {conv.target, norm.target} <= once and len(conv.users) == 1 and _foldable(copied, conv, norm)
+        if {conv.target, norm.target} <= once and len(conv.users) == 1 and _foldable(network, conv, norm)
     )
 
 

@@ -8,7 +8,15 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from inspect_fer.capture import activations, find_cam_layer, layer_shapes, leave_no_trace, logits_of, shared_pass
+from inspect_fer.capture import (
+    activations,
+    find_cam_layer,
+    layer_shapes,
+    leave_no_trace,
+    logits_of,
+    shared_pass,
+    shared_passes,
+)
 from inspect_fer.errors import NetworkError, UnknownNameError
 
 EVERY = torch.arange(5).expand(4, 5)
@@ -45,7 +53,7 @@ def test_any_layer_can_be_cut(tiny_model, images, layer):
 
 def test_closed_form_equals_the_product(tiny_model, images):
     shared = shared_pass(tiny_model.network, "features", images, EVERY)
-    leaf, logits = shared.graph
+    leaf, logits = shared.graph.maps["features"], shared.graph.logits
     for target in range(5):
         (expected,) = torch.autograd.grad(logits[:, target].sum(), leaf, retain_graph=True)
         assert_close(shared.gradients[:, target], expected)
@@ -87,8 +95,53 @@ def leaves(node):
 
 @pytest.mark.parametrize("layer", ["blocks.0.relu", "blocks.1.relu"])
 def test_the_graph_starts_at_the_cut(mlp_model, images, layer):
-    leaf, logits = shared_pass(mlp_model.network, layer, images, EVERY).graph
-    assert {id(start) for start in leaves(logits.grad_fn)} == {id(leaf)}
+    graph = shared_pass(mlp_model.network, layer, images, EVERY).graph
+    assert {id(start) for start in leaves(graph.logits.grad_fn)} == {id(graph.maps[layer])}
+
+
+BOTH = ["blocks.1.relu", "blocks.0.relu"]
+
+
+def test_several_layers_come_from_one_pass_cut_at_the_first_that_runs(mlp_model, images):
+    runs = []
+    mlp_model.network.hidden.register_forward_hook(lambda *_: runs.append(1))
+    passes = shared_passes(mlp_model.network, BOTH, images, EVERY)
+    assert runs == [1]
+    graph = passes["blocks.0.relu"].graph
+    assert {id(start) for start in leaves(graph.logits.grad_fn)} == {id(graph.maps["blocks.0.relu"])}
+    for layer, found in passes.items():
+        alone = shared_pass(mlp_model.network, layer, images, EVERY)
+        assert found.layer == layer
+        assert_close(found.features, alone.features)
+        assert_close(found.gradients, alone.gradients)
+        assert_close(found.gradients_of(torch.ones(4, 2, 5)), alone.gradients_of(torch.ones(4, 2, 5)))
+
+
+def test_several_layers_take_one_product(mlp_model, images, monkeypatch):
+    passes, calls, grad = shared_passes(mlp_model.network, BOTH, images, EVERY), [], torch.autograd.grad
+    monkeypatch.setattr(torch.autograd, "grad", lambda *given, **how: calls.append(1) or grad(*given, **how))
+    assert [found.gradients.shape[:2] for found in passes.values()] == [(4, 5), (4, 5)]
+    assert calls == [1]
+
+
+class Branches(nn.Module):
+    """Two branches that do not follow from one another."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right, self.head = nn.Conv2d(1, 3, 3), nn.Conv2d(1, 3, 3), nn.Linear(6, 5)
+
+    def forward(self, images):
+        both = torch.cat([self.left(images).relu_(), self.right(images).tanh_()], 1)
+        return self.head(both.square().mean(dim=(2, 3)))
+
+
+def test_layers_side_by_side_are_both_read(images):
+    network = Branches().eval()
+    passes = shared_passes(network, ["left", "right"], images, EVERY)
+    for layer, found in passes.items():
+        assert_close(found.gradients, shared_pass(network, layer, images, EVERY).gradients)
+        assert_close(found.features, network.get_submodule(layer)(images).detach())
 
 
 def test_all_classes_come_from_one_product(mlp_model, images, monkeypatch):
@@ -239,7 +292,7 @@ def test_leave_no_trace_restores_mixed_modes_and_random_state(tiny_model):
 
 def test_a_pass_frees_its_graph(mlp_model, images):
     shared = shared_pass(mlp_model.network, "blocks.1.relu", images, EVERY)
-    watched = weakref.ref(shared.gradients), weakref.ref(shared.graph[0])
+    watched = weakref.ref(shared.gradients), weakref.ref(shared.graph.maps["blocks.1.relu"])
     del shared
     gc.collect()
     assert [reference() for reference in watched] == [None, None]

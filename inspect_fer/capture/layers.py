@@ -29,6 +29,20 @@ def layer_shapes(network: nn.Module, images: Tensor) -> dict[str, tuple[int, ...
     return shapes
 
 
+def first_not_finite(network: nn.Module, images: Tensor) -> str:
+    """Name the first layer whose output is not finite, "input" where the images are not, "" where all is finite."""
+    if not images.isfinite().all():
+        return "input"
+    broken: list[str] = []
+
+    def see(name: str, output: object) -> None:
+        if not broken and isinstance(output, Tensor) and not output.isfinite().all():
+            broken.append(name)
+
+    _plain_pass(network, images, see)
+    return next(iter(broken), "")
+
+
 def find_cam_layer(network: nn.Module, images: Tensor) -> str:
     """Name the last layer before pooling with a map (N, C, h, w) larger than 1 x 1, the outermost of equals, or "".
 

@@ -1,7 +1,7 @@
-"""One pass that serves every method and every class: its graph is cut at the layer that CAM methods read."""
+"""One pass that serves every method and every class: its graph is cut at the first layer that CAM methods read."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,13 +16,36 @@ from inspect_fer.errors import NetworkError
 
 
 @dataclass(frozen=True, eq=False)
+class Graph:
+    """The maps that layers gave in one pass, (N, C, h, w) each, and the logits (N, K) that follow from them.
+
+    targets: (N, T) int64, the classes whose gradients are asked for
+    """
+
+    maps: Mapping[str, Tensor]
+    logits: Tensor
+    targets: Tensor
+
+    @cached_property
+    def gradients(self) -> dict[str, Tensor]:
+        """Of each target's logit by the maps of each layer, (N, T, C, h, w): one vector-Jacobian product for all."""
+        scores = F.one_hot(self.targets, self.logits.shape[1])
+        return self.gradients_of(scores, *self.maps)
+
+    def gradients_of(self, scores: Tensor, *layers: str) -> dict[str, Tensor]:
+        """Of weighted sums (N, T, K) of the logits by the maps of these layers. Raises NetworkError, see products."""
+        found = products(layers[0], [self.maps[name] for name in layers], self.logits, scores.transpose(0, 1))
+        return {name: values.transpose(0, 1) for name, values in zip(layers, found, strict=True)}
+
+
+@dataclass(frozen=True, eq=False)
 class SharedPass:
-    """What one pass over a batch tells every method.
+    """What one pass over a batch tells every method that reads one layer.
 
     layer: the dotted name of the layer that was read
     features: (N, C, h, w); logits: (N, K); targets: (N, T) int64; all float32, or float64 as the network is
     head: weight (K, C) and bias (K,) where the logits are one linear layer of the features' mean, else None
-    graph: the layer's output and the logits that follow from it, for `gradients`
+    graph: what the pass left to take gradients from, of this layer and of others that were read in it
     network, images: what was passed, (N, C, H, W), for methods that run parts of it again
     """
 
@@ -31,14 +54,16 @@ class SharedPass:
     logits: Tensor
     targets: Tensor
     head: tuple[Tensor, Tensor] | None
-    graph: tuple[Tensor, Tensor] = field(repr=False)
+    graph: Graph = field(repr=False)
     network: nn.Module = field(repr=False)
     images: Tensor = field(repr=False)
 
     @cached_property
     def gradients(self) -> Tensor:
         """(N, T, C, h, w), of each target's logit by the features, computed when first asked for; see gradients_of."""
-        return self.gradients_of(F.one_hot(self.targets, self.logits.shape[1]))
+        if self.head is not None:
+            return self.gradients_of(F.one_hot(self.targets, self.logits.shape[1]))
+        return self.graph.gradients[self.layer].to(self.features.dtype)
 
     def gradients_of(self, scores: Tensor) -> Tensor:
         """(N, T, C, h, w), of any weighted sums of the logits by the features; scores (N, T, K) are the weights.
@@ -50,8 +75,7 @@ class SharedPass:
         if self.head is not None:
             rows = scores.to(self.features.dtype) @ self.head[0] / size.numel()
             return rows[..., None, None].expand(*rows.shape, *size)
-        found = products(self.layer, (self.graph[0],), self.graph[1], scores.transpose(0, 1))[0]
-        return found.transpose(0, 1).to(self.features.dtype)
+        return self.graph.gradients_of(scores, self.layer)[self.layer].to(self.features.dtype)
 
     @cached_property
     def behind(self) -> Callable[[int, Tensor], Tensor]:
@@ -90,29 +114,42 @@ def _or_zeros(found: Tensor | None, leaf: Tensor, seeds: int | None = None) -> T
 def shared_pass(
     network: nn.Module, layer: str, images: Tensor, targets: Tensor | Callable[[Tensor], Tensor]
 ) -> SharedPass:
-    """Pass images (N, C, H, W) through the network once, its graph cut at `layer`.
+    """Pass images (N, C, H, W) through the network once, its graph cut at `layer`; see shared_passes."""
+    return shared_passes(network, [layer], images, targets)[layer]
+
+
+def shared_passes(
+    network: nn.Module, layers: Sequence[str], images: Tensor, targets: Tensor | Callable[[Tensor], Tensor]
+) -> dict[str, SharedPass]:
+    """Pass images (N, C, H, W) through the network once, its graph cut at the first of `layers` that runs.
 
     targets: (N, T) class ids, or what makes them of the logits. Raises UnknownNameError when there is no such layer,
-    NetworkError when it did not run, ran several times, or gave anything but maps (N, C, h, w).
+    NetworkError when one did not run, ran several times, or gave anything but maps (N, C, h, w).
     """
-    outputs: list[object] = []
+    outputs: dict[str, list[object]] = {name: [] for name in layers}
 
-    def cut(_name: str, output: object) -> Tensor | None:
-        outputs.append(output)
+    def cut(name: str, output: object) -> Tensor | None:
+        outputs[name].append(output)
         if not isinstance(output, Tensor) or not output.is_floating_point():
             return None
-        outputs[-1] = leaf = output.detach().requires_grad_()
+        kept = output if output.requires_grad else output.detach().requires_grad_()
+        outputs[name][-1] = kept
         torch.set_grad_enabled(mode=True)  # part of the network may run without; the context outside restores it
-        return leaf.clone()  # what follows may write into it
+        return kept.clone()  # what follows may write into it
 
-    with leave_no_trace(network), torch.enable_grad(), watched({layer: find_layer(network, layer)}, cut):
+    read = {name: find_layer(network, name) for name in layers}
+    with leave_no_trace(network), torch.enable_grad(), watched(read, cut):
         logits = logits_of(network, images)
-        leaf = _only_map(layer, outputs)
-        wide = torch.promote_types(leaf.dtype, torch.float32)
+        maps = {name: _only_map(name, found) for name, found in outputs.items()}
+        wide = torch.promote_types(next(iter(maps.values())).dtype, torch.float32)
         answer = logits.detach().to(wide)
-        chosen = targets.to(leaf.device) if isinstance(targets, Tensor) else targets(answer)
-        head = _linear_head(network, leaf.detach(), logits.detach())
-    return SharedPass(layer, leaf.detach().to(wide), answer, chosen, head, (leaf, logits), network, images)
+        chosen = targets.to(answer.device) if isinstance(targets, Tensor) else targets(answer)
+        graph = Graph(maps, logits, chosen)
+        heads = {name: _linear_head(network, given.detach(), logits.detach()) for name, given in maps.items()}
+    return {
+        name: SharedPass(name, given.detach().to(wide), answer, chosen, heads[name], graph, network, images)
+        for name, given in maps.items()
+    }
 
 
 def _only_map(layer: str, outputs: list[object]) -> Tensor:

@@ -2,20 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, TypeAlias, cast, overload
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack, cast, overload
 
 import torch
 from torch import Tensor
 
-from inspect_fer.capture import find_layer
-from inspect_fer.errors import ConfigError, NetworkError
+from inspect_fer.capture import find_layer, first_not_finite
+from inspect_fer.errors import ConfigError, FerError, NetworkError
 from inspect_fer.explain.ablation_cam import AblationCAM
+from inspect_fer.explain.budget import in_bytes
 from inspect_fer.explain.cam import CAM
+from inspect_fer.explain.coinciding import coinciding
 from inspect_fer.explain.contrast import Contrast, FinerCAM
+from inspect_fer.explain.cost import Forecast, forecast_of
 from inspect_fer.explain.deep_lift import DeepLift
 from inspect_fer.explain.eigen_cam import EigenCAM, EigenGradCAM
 from inspect_fer.explain.fem import FEM
 from inspect_fer.explain.full_grad import FullGrad
+from inspect_fer.explain.fusion import FUSIONS, Fusion
 from inspect_fer.explain.grad_cam import GradCAM
 from inspect_fer.explain.grad_cam_library import KPCACAM, SegEigenCAM
 from inspect_fer.explain.grad_cam_plus_plus import GradCAMPlusPlus, SmoothGradCAMPlusPlus
@@ -24,7 +28,7 @@ from inspect_fer.explain.guided import Deconvnet, GuidedBackprop, GuidedGradCAM
 from inspect_fer.explain.lrp import LRP
 from inspect_fer.explain.method import Method, class_free, configured, footprint, reads_layer
 from inspect_fer.explain.occlusion import Occlusion
-from inspect_fer.explain.passes import maps_of
+from inspect_fer.explain.passes import Found, Plan, Refuse, maps_of
 from inspect_fer.explain.pointwise import GradCAMElementwise, HiResCAM, LayerCAM
 from inspect_fer.explain.region_occlusion import RegionOcclusion
 from inspect_fer.explain.region_shapley import RegionShapley
@@ -36,7 +40,7 @@ from inspect_fer.explain.targets import Targets, resolve_targets
 from inspect_fer.explain.xgrad_cam import XGradCAM
 from inspect_fer.lookup import lookup
 from inspect_fer.predict import Images, network_input
-from inspect_fer.schema import Classifier, Explanation, Samples, Tick
+from inspect_fer.schema import Classifier, Explanation, Footprint, Samples, Tick
 
 METHODS: dict[str, type[Method]] = {
     "cam": CAM,
@@ -77,6 +81,21 @@ METHODS: dict[str, type[Method]] = {
 }
 
 Wanted: TypeAlias = str | Method | Sequence[str | Method] | Mapping[str, str | Method]
+Layers: TypeAlias = str | Sequence[str] | None
+Precision: TypeAlias = Literal["exact", "fast"]
+
+
+class Options(TypedDict, total=False):
+    """What `explain` may be told beside network, samples and methods."""
+
+    targets: Targets
+    layer: Layers
+    fusion: Fusion
+    precision: Precision
+    memory: str | int
+    batch_size: int
+    refuse: Refuse | None
+    tick: Tick | None
 
 
 def make_method(name: str, **options: Any) -> Method:
@@ -92,14 +111,7 @@ def describe(method: Method) -> dict[str, Any]:
 
 @overload
 def explain(  # type: ignore[overload-overlap]  # a string is a sequence of strings as well
-    model: Classifier,
-    samples: Samples | Tensor,
-    methods: str | Method,
-    *,
-    targets: Targets = ...,
-    layer: str | None = ...,
-    batch_size: int = ...,
-    tick: Tick | None = ...,
+    model: Classifier, samples: Samples | Tensor, methods: str | Method, **options: Unpack[Options]
 ) -> Explanation: ...
 
 
@@ -108,52 +120,151 @@ def explain(
     model: Classifier,
     samples: Samples | Tensor,
     methods: Sequence[str | Method] | Mapping[str, str | Method],
-    *,
-    targets: Targets = ...,
-    layer: str | None = ...,
-    batch_size: int = ...,
-    tick: Tick | None = ...,
+    **options: Unpack[Options],
 ) -> dict[str, Explanation]: ...
 
 
-def explain(
+def explain(  # noqa: PLR0913  # a user's choices, all with defaults
     model: Classifier,
     samples: Samples | Tensor,
     methods: Wanted,
     *,
     targets: Targets = "predicted",
-    layer: str | None = None,
+    layer: Layers = None,
+    fusion: Fusion = "mean",
+    precision: Precision = "exact",
+    memory: str | int = "1GB",
     batch_size: int = 128,
+    refuse: Refuse | None = None,
     tick: Tick | None = None,
 ) -> Explanation | dict[str, Explanation]:
     """Explain what the network makes of each sample.
 
     methods: one name or method gives one Explanation; a list or a mapping gives a dictionary of them, from one pass.
     targets: "predicted", "label", "all", one class id for every image, one an image (N,), or several (N, T).
-    layer: what CAM methods read, by default the one that the network's card names.
+    layer: what CAM methods read, by default the one that the network's card names. Of several, all read in one pass,
+        each method's maps become one (N, T, H, W): the `fusion` "mean" (pytorch-grad-cam) or "max" (LayerCAM).
+    precision: "exact", or "fast" for bfloat16 where the processor multiplies it faster; see Explanation.deviation.
+    memory: budget for the tensors of the passes, such as "1GB", weights and results apart; batch_size: images at most.
+    refuse: told of each method that the network does not allow, which is then left out; by default its error is raised.
     Samples and uint8 tensors (N, C, H, W) are normalised by the card, float tensors are network input as they are.
     Raises UnknownNameError, DataError, TargetError, ConfigError and NetworkError.
     """
-    chosen = _chosen(methods)
+    images, chosen = network_input(model, samples), _chosen(methods)
+    blank, plan = _planned(
+        images,
+        chosen,
+        targets=targets,
+        layer=layer,
+        fusion=fusion,
+        precision=precision,
+        memory=memory,
+        batch_size=batch_size,
+        refuse=refuse,
+    )
+    found = _explanations(images, blank, maps_of(images, plan, tick)) if blank else {}
+    return next(iter(found.values())) if _is_one(methods) and found else found
+
+
+def forecast(model: Classifier, samples: Samples | Tensor, methods: Wanted, **options: Unpack[Options]) -> Forecast:
+    """What `explain` is going to take when it is called with the same: passes, seconds and bytes of each method.
+
+    A few images are timed on their way through the network, the rest is counted. Raises what `explain` raises first.
+    """
     images = network_input(model, samples)
-    read = layer or model.card.cam_layer
-    if read:
-        find_layer(model.network, read)
-    blind = [key for key, method in chosen.items() if reads_layer(method) and not read]
-    if blind:
-        raise NetworkError(f"{blind[0]} reads a layer, and the network's card names none; name one with layer=.")
-    classes = resolve_targets(targets, images.labels, len(model.card.class_names))
-    blank = {key: _blank(method, images, read) for key, method in chosen.items()}
-    maps, classes = maps_of(images, chosen, targets=classes, layer=read, batch_size=batch_size, tick=tick)
-    found = {key: replace(blank[key], maps=maps[key], targets=classes) for key in chosen}
-    return next(iter(found.values())) if _is_one(methods) else found
+    return forecast_of(images, _planned(images, _chosen(methods), **options)[1])
 
 
-def _blank(method: Method, images: Images, layer: str) -> Explanation:
-    """What is known of an explanation before any map. Raises ConfigError where the method does not fit the input."""
+def _planned(
+    images: Images, methods: Mapping[str, Method], **options: Unpack[Options]
+) -> tuple[dict[str, Explanation], Plan]:
+    """What is known of each explanation before any map, and the plan for those methods that fit so far."""
+    fusion, refuse = options.get("fusion", "mean"), options.get("refuse")
+    fast = lookup({"exact": False, "fast": True}, options.get("precision", "exact"), "precision")
+    lookup(dict.fromkeys(FUSIONS), fusion, "fusion")
+    layers = _layers(images.model, options.get("layer"))
+    blank = _blanks(methods, images, layers, fusion, refuse)
+    fitting = {key: methods[key] for key in blank}
+    targets = resolve_targets(options.get("targets", "predicted"), images.labels, len(images.model.card.class_names))
+    return blank, Plan(
+        fitting,
+        targets,
+        layers if any(map(reads_layer, fitting.values())) else (),
+        fusion,
+        options.get("batch_size", 128),
+        in_bytes(options.get("memory", "1GB")),
+        fast,
+        refuse,
+    )
+
+
+def _layers(model: Classifier, layer: Layers) -> tuple[str, ...]:
+    """The layers to read, each of them there. Raises UnknownNameError, and ConfigError for none or the same twice."""
+    named = layer if layer is None or isinstance(layer, str) else tuple(layer)
+    layers = (named or model.card.cam_layer,) if not isinstance(named, tuple) else named
+    if not layers or len(set(layers)) != len(layers):
+        raise ConfigError(f"Name one layer, or several that differ, not {list(layers)}.")
+    for name in filter(None, layers):
+        find_layer(model.network, name)
+    return tuple(filter(None, layers))
+
+
+def _blanks(
+    methods: Mapping[str, Method], images: Images, layers: tuple[str, ...], fusion: Fusion, refuse: Refuse | None
+) -> dict[str, Explanation]:
+    """What is known of each explanation before any map, for the methods that fit network and input so far."""
+    blank: dict[str, Explanation] = {}
+    for key, method in methods.items():
+        try:
+            blank[key] = _blank(key, method, images, layers, fusion)
+        except FerError as problem:
+            if refuse is None:
+                raise
+            refuse(key, problem)
+    return blank
+
+
+def _blank(key: str, method: Method, images: Images, layers: tuple[str, ...], fusion: Fusion) -> Explanation:
+    """Raises NetworkError where there is no layer to read, ConfigError where the method does not fit the input."""
     none, size = torch.empty(0), images.model.card.input_size
-    read, prints = layer if reads_layer(method) else "", footprint(method, size)
-    return Explanation(images.ids, none, none, describe(method), read, size, prints, class_free(method))
+    if not reads_layer(method):
+        return Explanation(
+            images.ids, none, none, describe(method), "", size, footprint(method, size), class_free(method)
+        )
+    if not layers:
+        raise NetworkError(f"{key} reads a layer, and the network's card names none; name one with layer=.")
+    together = fusion if len(layers) > 1 else ""
+    where = " + ".join(layers)
+    return Explanation(
+        images.ids, none, none, describe(method), where, size, Footprint(), class_free(method), fusion=together
+    )
+
+
+def _explanations(images: Images, blank: Mapping[str, Explanation], found: Found) -> dict[str, Explanation]:
+    """What was found, with what it is worth."""
+    card = images.model.card
+    sure = (found.logits.sigmoid() if card.output == "sigmoid" else found.logits.softmax(dim=1)).amax(dim=1)
+    same = coinciding(found.maps)
+    return {
+        key: replace(
+            blank[key],
+            maps=maps,
+            targets=found.targets,
+            confidence=sure,
+            deviation=found.deviations.get(key),
+            same_as=same[key],
+            broken_layer=_broken_layer(images, maps),
+        )
+        for key, maps in found.maps.items()
+    }
+
+
+def _broken_layer(images: Images, maps: Tensor) -> str:
+    """Where the first image whose maps are not finite goes wrong; "" where all are finite."""
+    broken = (~maps.isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist()
+    if not broken:
+        return ""
+    return first_not_finite(images.model.network, images.read(slice(broken[0], broken[0] + 1))) or "gradients"
 
 
 def _is_one(methods: Wanted) -> bool:

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from inspect_fer.capture import SharedPass
 from inspect_fer.errors import ConfigError
+from inspect_fer.explain.budget import at_once
+from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.weighing import ratio
-
-AT_ONCE = 128
-"""How many ablated feature maps go through the rest of the network at a time."""
 
 
 def ablation_cam(features: Tensor, falls: Tensor) -> Tensor:
@@ -37,7 +36,7 @@ def falls_by_passes(shared: SharedPass) -> Tensor:
     """
     falls = shared.logits.new_zeros(*shared.logits.shape, shared.features.shape[1])
     for row, features in enumerate(shared.features):
-        for channels in features.flatten(1).any(dim=1).nonzero()[:, 0].split(AT_ONCE):
+        for channels in features.flatten(1).any(dim=1).nonzero()[:, 0].split(at_once()):
             ablated = features.repeat(len(channels), 1, 1, 1)
             ablated[torch.arange(len(channels)), channels] = 0
             falls[row, :, channels] = (shared.logits[row] - shared.behind(row, ablated)).mT
@@ -58,6 +57,10 @@ class AblationCAM:
     def __post_init__(self) -> None:
         if self.scale not in ("score", "magnitude", "none"):
             raise ConfigError(f"Ablation-CAM scales by 'score', 'magnitude' or 'none', not by {self.scale!r}.")
+
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes() if setting.linear_head else Passes(forward=setting.features[0], at_most=True)
 
     def __call__(self, shared: SharedPass) -> Tensor:
         """Return maps (N, T, h, w), 0 where a logit to divide by is 0. Raises NetworkError, see falls_by_passes."""

@@ -10,8 +10,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.errors import NetworkError
 from inspect_fer.explain.fills import Fill, check_fill, filled
+from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.through_captum import captum_run, each_class, summed
-from inspect_fer.explain.unshared import modules_of, named, put_module, set_apart, unshared, varying
+from inspect_fer.explain.unshared import ceiling_of, modules_of, named, put_module, set_apart, unshared, varying
 from inspect_fer.schema import Classifier
 
 RULES = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Softplus)
@@ -128,10 +129,22 @@ def prepared(traced: fx.GraphModule) -> fx.GraphModule:
         if node.target in PRODUCTS:
             if all(isinstance(part, fx.Node) and part in moving for part in node.args):
                 put_module(traced, node, Product())
+        elif (highest := ceiling_of(node)) is not None:
+            _uncap(traced, node, highest)
         elif node.target not in FUNCTIONS and not (node.target is operator.truediv and node.args[1] not in moving):
             raise _refusal(f"the function {named(node)}")
     set_apart(traced, RULES)
     return traced
+
+
+def _uncap(traced: fx.GraphModule, node: fx.Node, highest: float) -> None:
+    """Turn min(z, c) into c - relu(c - z), for which there is a rule; of ReLU6 both together make the rescale rule."""
+    with traced.graph.inserting_before(node):
+        room = traced.graph.call_function(operator.sub, (highest, node.args[0]))
+    put_module(traced, node, nn.ReLU(), (room,))
+    with traced.graph.inserting_after(node):
+        rest = traced.graph.call_function(operator.sub, (highest, node))
+    node.replace_all_uses_with(rest, delete_user_cb=lambda user: user is not rest)
 
 
 def _refusal(culprit: str) -> NetworkError:
@@ -154,9 +167,14 @@ class DeepLift:
     baseline: Fill = 0.0
 
     own_passes: ClassVar[bool] = True
+    precise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_fill("DeepLIFT", self.baseline)
+
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(2 * setting.targets, 2 * setting.targets)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W), targets (N, T). Returns (N, T, H, W), summed over channels. Raises NetworkError."""
@@ -169,4 +187,4 @@ class DeepLift:
                 found: Tensor = peer.attribute(some, filled(some, self.baseline).contiguous(), target=t)
                 return found
 
-            return summed(each_class(attribute, given, targets))
+            return summed(each_class(attribute, given, targets, share=4))

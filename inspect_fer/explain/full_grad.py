@@ -9,11 +9,10 @@ from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.capture import whole_pass
 from inspect_fer.errors import NetworkError
+from inspect_fer.explain.budget import at_once
+from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.weighing import ratio
 from inspect_fer.schema import Classifier
-
-AT_ONCE = 64
-"""How many images times targets go back through the network at a time."""
 
 
 def bias_of(module: nn.Module) -> Tensor | None:
@@ -22,10 +21,14 @@ def bias_of(module: nn.Module) -> Tensor | None:
     Of a batch norm in eval mode that is beta - gamma mean / sqrt(var + eps). Raises NetworkError where it normalises by
     its batch, which is no addition.
     """
-    if isinstance(module, nn.Conv2d | nn.Linear):
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         return None if module.bias is None else module.bias.detach()
-    if not isinstance(module, nn.BatchNorm2d):
+    if not isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.SyncBatchNorm):
         return None
+    if type(module) not in (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm):  # timm's have an activation inside
+        raise NetworkError(
+            f"FullGrad needs batch norms by themselves, and a {type(module).__name__} may do more; use grad-cam."
+        )
     if module.running_mean is None or module.running_var is None:
         raise NetworkError("FullGrad needs batch norms that have running statistics; this one normalises by its batch.")
     scale = (module.running_var + module.eps).rsqrt()
@@ -47,10 +50,15 @@ def full_gradients(network: nn.Module, images: Tensor, targets: Tensor) -> tuple
     inward = whole.images.detach()[:, None] * of_input.to(wide)
     biases = [bias_of(module) for module, _ in whole.outputs]
     return inward, [
-        gradient.to(wide) * bias.to(wide).view(-1, *[1] * (gradient.ndim - 3))
-        for gradient, bias in zip(of_outputs, biases, strict=True)
+        _times_bias(gradient.to(wide), bias.to(wide), last=isinstance(module, nn.Linear))
+        for gradient, bias, (module, _) in zip(of_outputs, biases, whole.outputs, strict=True)
         if bias is not None
     ]
+
+
+def _times_bias(gradient: Tensor, bias: Tensor, *, last: bool) -> Tensor:
+    """Gradient (N, T, channels, ...) times bias (channels,); a linear layer's channels stand last and become third."""
+    return (gradient * bias).movedim(-1, 2) if last else gradient * bias.view(-1, *[1] * (gradient.ndim - 3))
 
 
 def full_grad(inward: Tensor, bias_gradients: list[Tensor]) -> Tensor:
@@ -79,10 +87,15 @@ class FullGrad:
     """How strongly pixels and the biases of all layers together act on the target's logit, without sign."""
 
     own_passes: ClassVar[bool] = True
+    precise: ClassVar[bool] = True
     unfolded: ClassVar[bool] = True  # a batch norm and the convolution before it are two layers
+
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(1, setting.targets)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W)."""
-        rows = max(1, AT_ONCE // targets.shape[1])
+        rows = at_once(graph=True, share=2 * targets.shape[1])
         pairs = zip(images.split(rows), targets.split(rows), strict=True)
         return torch.cat([full_grad(*full_gradients(model.network, some, those)) for some, those in pairs])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from inspect_fer.capture import SharedPass, leave_no_trace, shared_pass
 from inspect_fer.errors import ConfigError
+from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.weighing import compact, ratio
 from inspect_fer.schema import Classifier
 
@@ -77,6 +78,10 @@ class SmoothGradCAMPlusPlus:
     def __post_init__(self) -> None:
         if type(self.samples) is not int or self.samples < 1 or not self.noise >= 0:
             raise ConfigError("Smooth Grad-CAM++ takes at least one sample, and noise of at least 0.")
+
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(self.samples + 1, 0 if setting.linear_head else self.samples)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str) -> Tensor:
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, h, w)."""

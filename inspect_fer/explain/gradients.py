@@ -6,10 +6,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.fills import Fill, check_between, check_count, check_fill, filled
-from inspect_fer.explain.occlusion import AT_ONCE
+from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.through_captum import captum_run, each_class, logits_with_graph, one_by_one, seeded, summed
 from inspect_fer.schema import Classifier
+
+PART = 16
+"""How many noisy copies are drawn at a time, whatever the memory, so that the same seed gives the same noise."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,11 @@ class Saliency:
     absolute: bool = False
 
     own_passes: ClassVar[bool] = True
+    precise: ClassVar[bool] = True
+
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(setting.targets, setting.targets)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W)."""
@@ -39,6 +48,11 @@ class InputXGradient:
     """Gradient times input, a first-order share of the logit. Shrikumar et al., 2016, arXiv:1605.01713."""
 
     own_passes: ClassVar[bool] = True
+    precise: ClassVar[bool] = True
+
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(setting.targets, setting.targets)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W), summed over channels."""
@@ -62,11 +76,16 @@ class SmoothGrad:
     seed: int = 0
 
     own_passes: ClassVar[bool] = True
+    precise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_between("SmoothGrad", "noise", self.noise, 0, 10)
         check_count("SmoothGrad", "samples", self.samples)
         check_count("SmoothGrad", "seed", self.seed, least=0)
+
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(self.samples * setting.targets, self.samples * setting.targets)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W), signed, summed over channels."""
@@ -77,7 +96,7 @@ class SmoothGrad:
 
             def attribute(image: Tensor, target: Tensor) -> Tensor:
                 deviation = self.noise * float(image.max() - image.min())
-                settings = {"nt_samples": self.samples, "nt_samples_batch_size": AT_ONCE, "stdevs": deviation}
+                settings = {"nt_samples": self.samples, "nt_samples_batch_size": PART, "stdevs": deviation}
                 found: Tensor = peer.attribute(image, target=int(target), abs=False, **settings)
                 return found
 
@@ -96,16 +115,21 @@ class IntegratedGradients:
     baseline: Fill = 0.0
 
     own_passes: ClassVar[bool] = True
+    precise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_count("Integrated gradients", "steps", self.steps)
         check_fill("Integrated gradients", self.baseline)
 
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(self.steps * setting.targets, self.steps * setting.targets)
+
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W), summed over channels."""
         from captum import attr
 
-        settings = {"n_steps": self.steps, "internal_batch_size": AT_ONCE}
+        settings = {"n_steps": self.steps, "internal_batch_size": at_once(graph=True)}
         with captum_run(model, images) as (network, given):
             peer = attr.IntegratedGradients(logits_with_graph(network))
 
@@ -133,12 +157,17 @@ class GradientShap:
     seed: int = 0
 
     own_passes: ClassVar[bool] = True
+    precise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_count("GradientSHAP", "samples", self.samples)
         check_between("GradientSHAP", "noise", self.noise, 0, 10)
         check_fill("GradientSHAP", self.baseline)
         check_count("GradientSHAP", "seed", self.seed, least=0)
+
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(self.samples * setting.targets, self.samples * setting.targets)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W), summed over channels."""
@@ -149,10 +178,10 @@ class GradientShap:
 
             def attribute(image: Tensor, target: Tensor) -> Tensor:
                 total = torch.zeros_like(image)
-                for part in range(0, self.samples, AT_ONCE):  # captum would hold all samples at a time
+                for part in range(0, self.samples, PART):  # captum would hold all samples at a time
                     seeded(self.seed + part)
                     settings = {
-                        "n_samples": min(AT_ONCE, self.samples - part),
+                        "n_samples": min(PART, self.samples - part),
                         "stdevs": self.noise * float(image.max() - image.min()),
                         "target": int(target),
                     }

@@ -9,6 +9,7 @@ from torch.nn import functional as F  # noqa: N812
 from inspect_fer.capture import shared_pass
 from inspect_fer.errors import NetworkError
 from inspect_fer.explain.grad_cam import grad_cam
+from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.through_captum import captum_run, each_class, summed
 from inspect_fer.explain.unshared import modules_of, set_apart, unshared
 from inspect_fer.schema import Classifier
@@ -28,7 +29,7 @@ def at_each_relu(model: Classifier, images: Tensor, targets: Tensor, rule: str, 
             kinds = sorted({type(module).__name__ for _, module in modules_of(traced)})
             raise NetworkError(
                 f"{name} changes the gradient at each ReLU, and this network has none (its modules: "
-                f"{', '.join(kinds)}); use saliency or smooth-grad."
+                f"{', '.join(kinds) or 'none'}); use saliency or smooth-grad."
             )
         set_apart(traced, (nn.ReLU,))
         peer = getattr(attr, rule)(traced)
@@ -44,6 +45,11 @@ class GuidedBackprop:
     """
 
     own_passes: ClassVar[bool] = True
+    precise: ClassVar[bool] = True
+
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(setting.targets, setting.targets)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W), summed over channels."""
@@ -55,6 +61,11 @@ class Deconvnet:
     """Gradient that passes a ReLU only where it is positive itself. Zeiler and Fergus, ECCV 2014, arXiv:1311.2901."""
 
     own_passes: ClassVar[bool] = True
+    precise: ClassVar[bool] = True
+
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(setting.targets, setting.targets)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W), summed over channels."""
@@ -69,7 +80,12 @@ class GuidedGradCAM:
     """
 
     own_passes: ClassVar[bool] = True
+    precise: ClassVar[bool] = True
     reads_layer: ClassVar[bool] = True
+
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(1 + setting.targets, setting.targets + (not setting.linear_head))
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str) -> Tensor:
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W), summed over channels."""

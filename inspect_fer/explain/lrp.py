@@ -9,8 +9,9 @@ from torch import Tensor, fx, nn
 
 from inspect_fer.errors import ConfigError, NetworkError
 from inspect_fer.explain.fills import check_between
+from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.through_captum import captum_run, each_class, summed
-from inspect_fer.explain.unshared import finish, modules_of, named, put_module, unshared, varying
+from inspect_fer.explain.unshared import ceiling_of, finish, modules_of, named, put_module, unshared, varying
 from inspect_fer.schema import Classifier
 
 WITH_RULE = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
@@ -22,21 +23,39 @@ SHAPES: frozenset[Any] = frozenset(
 SUMS = (operator.add, torch.add, "add")
 
 
+class _Cap(torch.autograd.Function):
+    """A ceiling that hands relevance back whole, as ReLU does."""
+
+    @staticmethod
+    def forward(_ctx: Any, values: Tensor, highest: float) -> Tensor:
+        """The smaller of values and ceiling."""
+        return values.clamp(max=highest)
+
+    @staticmethod
+    def backward(_ctx: Any, relevance: Tensor) -> tuple[Tensor, None]:
+        """All of it."""
+        return relevance, None
+
+
+def capped(values: Tensor, highest: float) -> Tensor:
+    """The smaller of values and ceiling, which relevance passes."""
+    smaller: Tensor = _Cap.apply(values, highest)
+    return smaller
+
+
 def prepared(traced: fx.GraphModule) -> fx.GraphModule:
     """The same network with sums as modules and no others than captum's LRP knows. Raises NetworkError."""
     from captum.attr._utils.custom_modules import Addition_Module
 
     moving = varying(traced)
-    for node in moving:
-        if node.target in SUMS and len(node.all_input_nodes) == len(node.args) == 2 and not node.kwargs:
-            put_module(traced, node, Addition_Module())
+    _replace(traced, moving)
     for node, module in list(modules_of(traced)):
         if isinstance(module, nn.Flatten):
             node.op, node.target, node.args = "call_function", torch.flatten, (*node.args[:1], module.start_dim)
         elif not isinstance(module, (*WITH_RULE, *PASSING, Addition_Module)):
             raise _refusal(f"{type(module).__name__} ({node.target})")
     for node in moving:
-        if node.op in ("call_function", "call_method") and node.target not in SHAPES:
+        if node.op in ("call_function", "call_method") and node.target not in (*SHAPES, capped):
             raise _refusal(f"the function {named(node)}")
     ruled = {node for node, module in modules_of(traced) if not isinstance(module, PASSING)}
     for node in moving:
@@ -45,6 +64,17 @@ def prepared(traced: fx.GraphModule) -> fx.GraphModule:
             raise _refusal(f"{node.name}, whose values part between layers and something else")
     finish(traced)
     return traced
+
+
+def _replace(traced: fx.GraphModule, moving: set[fx.Node]) -> None:
+    """Turn sums into captum's module for them, and ceilings into ours."""
+    from captum.attr._utils.custom_modules import Addition_Module
+
+    for node in moving:
+        if node.target in SUMS and len(node.all_input_nodes) == len(node.args) == 2 and not node.kwargs:
+            put_module(traced, node, Addition_Module())
+        elif (highest := ceiling_of(node)) is not None:
+            node.target, node.args, node.kwargs = capped, (node.args[0], highest), {}
 
 
 def _refusal(culprit: str) -> NetworkError:
@@ -72,12 +102,17 @@ class LRP:
     gamma: float = 0.25
 
     own_passes: ClassVar[bool] = True
+    precise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.rule not in ("epsilon", "gamma", "alpha1-beta0"):
             raise ConfigError(f"LRP has the rules 'epsilon', 'gamma' and 'alpha1-beta0', not {self.rule!r}.")
         check_between("LRP", "epsilon", self.epsilon, 1e-12, 10)
         check_between("LRP", "gamma", self.gamma, 0, 1e6)
+
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(setting.targets, setting.targets)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W), targets (N, T). Returns (N, T, H, W), summed over channels. Raises NetworkError."""
@@ -93,7 +128,7 @@ class LRP:
                 found: Tensor = attr.LRP(traced).attribute(some, target=t)
                 return found
 
-            return summed(each_class(attribute, given, targets))
+            return summed(each_class(attribute, given, targets, share=3))
 
     def _rule(self, module: nn.Module) -> Any:
         """captum's rule for a module."""

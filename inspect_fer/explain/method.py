@@ -1,7 +1,7 @@
 """What an explanation method is: a frozen dataclass of its options that turns a batch into maps."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Protocol, TypeAlias, TypeGuard
 
 from torch import Tensor
@@ -12,8 +12,38 @@ from inspect_fer.lookup import no_such_name
 from inspect_fer.schema import Classifier, Footprint
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What the passes of a method depend on, beside its options.
+
+    targets: classes explained per image; input_size (C, H, W)
+    features: (C, h, w) of the layer that is read, zeros where none is
+    linear_head: the logits are one linear layer of the features' mean
+    """
+
+    targets: int
+    input_size: tuple[int, int, int]
+    features: tuple[int, int, int] = (0, 0, 0)
+    linear_head: bool = False
+
+
+@dataclass(frozen=True)
+class Passes:
+    """What a method costs per image: passes through the network and back, beside the one that all methods share.
+
+    at_most: fewer where the features allow it
+    """
+
+    forward: float = 0
+    backward: float = 0
+    at_most: bool = False
+
+
 class SharedMethod(Protocol):
-    """Follows from the pass that all methods share. `class_free = True` where the target makes no difference."""
+    """Follows from the pass that all methods share. `class_free = True` where the target makes no difference.
+
+    May have `passes(setting) -> Passes` where it runs (parts of) the network again.
+    """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -24,11 +54,15 @@ class SharedMethod(Protocol):
 class OwnMethod(Protocol):
     """Makes passes of its own. May have `reads_layer = True`, `class_free = True` and `footprint(input_size)`.
 
-    `unfolded = True` where it needs the network as it is, batch norms and all, not its faster twin.
+    `unfolded = True` where it needs the network as it is, batch norms and all, not its faster twin; `precise = True`
+    where half precision does not serve it.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
     own_passes: ClassVar[bool]
+
+    def passes(self, setting: Setting, /) -> Passes:
+        """What an image costs."""
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str, /) -> Tensor:
         """Return maps (N, T, h, w), raw and signed, for images (N, C, H, W) and targets (N, T)."""
@@ -55,6 +89,12 @@ def reads_layer(method: Method) -> bool:
 def class_free(method: Method) -> bool:
     """Whether a method's map does not depend on the target."""
     return getattr(method, "class_free", False)
+
+
+def passes_of(method: Method, setting: Setting) -> Passes:
+    """What a method costs per image beside the shared pass."""
+    told = getattr(method, "passes", None)
+    return told(setting) if told else Passes()
 
 
 def footprint(method: Method, input_size: tuple[int, int, int]) -> Footprint:

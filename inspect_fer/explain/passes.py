@@ -1,70 +1,161 @@
 """One pass over the images for all methods at once."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
-from inspect_fer.capture import leave_no_trace, logits_of, shared_pass
+from inspect_fer.capture import SharedPass, leave_no_trace, logits_of, shared_passes
+from inspect_fer.errors import FerError
+from inspect_fer.explain.budget import allowing, require, rows_within
+from inspect_fer.explain.fusion import Fusion, fused
 from inspect_fer.explain.method import Method, own_passes, reads_layer, shares_pass
+from inspect_fer.explain.need import need_of
 from inspect_fer.explain.targets import predicted
 from inspect_fer.predict import Images
 from inspect_fer.schema import Classifier, Tick
-from inspect_fer.twin import exact_twin
+from inspect_fer.twin import exact_twin, half_twin
+
+COMPARED = 4
+"""On how many images the fast network's maps are compared with the exact ones."""
+
+Refuse = Callable[[str, FerError], None]
+"""Told of each method that the network does not allow, and why."""
 
 
-def maps_of(
-    images: Images,
-    methods: Mapping[str, Method],
-    *,
-    targets: Tensor | None,
-    layer: str,
-    batch_size: int,
-    tick: Tick | None,
-) -> tuple[dict[str, Tensor], Tensor]:
-    """The maps of each method, (N, T, h, w) float32 on the CPU, and the targets (N, T).
+@dataclass(frozen=True)
+class Plan:
+    """What is to be explained, and how.
 
-    targets: (N, T), or None for the predicted class. layer: "" only when no method reads one. All methods that need no
-    passes of their own share one per batch.
+    targets: (N, T), or None for the predicted class
+    layers: what CAM methods read, none only where no method reads one; the maps of several are fused
+    memory: bytes; fast: in half precision
+    refuse: told of methods that do not work, which are left out; None: their error is raised
     """
-    maps: dict[str, list[Tensor]] = {key: [] for key in methods}
-    explained = []
-    network = images.model.network
-    keep = (layer,) if any(map(reads_layer, methods.values())) else ()
-    with leave_no_trace(network):
-        fast = replace(images.model, network=exact_twin(network, keep, images.read(slice(2))))
-        for rows, batch in images.batches(batch_size):
-            wanted = None if targets is None else targets[rows]
-            chosen, found = _explain_batch(fast, images.model, batch, methods, wanted, layer)
-            explained.append(chosen.cpu())
-            for key, values in found.items():
-                maps[key].append(values.detach().to("cpu", torch.float32))
-            if tick:
-                tick(rows.stop, len(images))
-        return {key: torch.cat(values) for key, values in maps.items()}, torch.cat(explained)
+
+    methods: Mapping[str, Method]
+    targets: Tensor | None
+    layers: tuple[str, ...]
+    fusion: Fusion = "mean"
+    batch_size: int = 128
+    memory: int = 10**9
+    fast: bool = False
+    refuse: Refuse | None = None
+
+
+@dataclass
+class Found:
+    """Maps by method, (N, T, h, w) float32 on the CPU, with the targets (N, T) and the logits (N, K).
+
+    deviations: of each method, see Explanation.deviation; none where all was exact
+    """
+
+    maps: dict[str, Tensor]
+    targets: Tensor
+    logits: Tensor
+    deviations: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Forms:
+    """One network in the forms in which methods want it: quick (perhaps half-precise), exact twin, and as it is."""
+
+    quick: Classifier
+    exact: Classifier
+    plain: Classifier
+
+    def of(self, method: Method) -> Classifier:
+        """The form in which a method wants it."""
+        if getattr(method, "unfolded", False):
+            return self.plain
+        return self.exact if getattr(method, "precise", False) else self.quick
+
+
+def forms_of(images: Images, layers: tuple[str, ...], *, fast: bool) -> Forms:
+    """The network of the images, its exact twin, and the half-precise one where that is asked for and helps."""
+    exact = replace(images.model, network=exact_twin(images.model.network, layers, images.read(slice(2))))
+    quick = replace(exact, network=half_twin(exact.network)) if fast else exact
+    return Forms(quick, exact, images.model)
+
+
+def maps_of(images: Images, plan: Plan, tick: Tick | None) -> Found:
+    """The maps of every method; all that need no passes of their own share one per batch."""
+    methods, parts = dict(plan.methods), []
+    with leave_no_trace(images.model.network):
+        forms = forms_of(images, plan.layers, fast=plan.fast)
+        width = 1 if plan.targets is None else plan.targets.shape[1]
+        need = need_of(forms.exact, images.read(slice(1)), methods, plan.layers, width)
+        require(plan.memory, need.shared)
+        size = min(plan.batch_size, rows_within(plan.memory, need.shared))
+        with allowing(need.rows(plan.memory)):
+            deviations = _deviations(images.read(slice(COMPARED)), forms, methods, plan) if plan.fast else {}
+            for rows, batch in images.batches(size):
+                wanted = None if plan.targets is None else plan.targets[rows]
+                parts.append(_explain_batch(batch, forms, methods, wanted, plan))
+                if tick:
+                    tick(rows.stop, len(images))
+    maps = {key: torch.cat([part.maps[key] for part in parts]) for key in methods}
+    targets, logits = (torch.cat([getattr(part, name) for part in parts]) for name in ("targets", "logits"))
+    return Found(maps, targets, logits, {key: deviations[key] for key in methods if key in deviations})
 
 
 def _explain_batch(
-    model: Classifier,
-    unfolded: Classifier,
-    batch: Tensor,
-    methods: Mapping[str, Method],
-    targets: Tensor | None,
-    layer: str,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Targets and maps of one batch, by the fast network, or by the plain one for methods that ask for it."""
-    found: dict[str, Tensor] = {}
-    sharing = {key: method for key, method in methods.items() if shares_pass(method)}
-    if sharing:
-        shared = shared_pass(model.network, layer, batch, predicted if targets is None else targets)
-        found = {key: method(shared) for key, method in sharing.items()}
-        targets = shared.targets
-    if targets is None:
+    batch: Tensor, forms: Forms, methods: dict[str, Method], targets: Tensor | None, plan: Plan
+) -> Found:
+    """Maps, targets and logits of one batch. Methods that are refused are taken out of `methods`."""
+    passes: dict[str, SharedPass] = {}
+    sharing = [key for key, method in methods.items() if shares_pass(method)]
+    try:
+        if sharing:
+            passes = shared_passes(forms.quick.network, plan.layers, batch, predicted if targets is None else targets)
+    except FerError as problem:
+        _refused(sharing, methods, problem, plan)
+    if passes:
+        first = next(iter(passes.values()))
+        logits, targets = first.logits, first.targets
+    else:
         with torch.no_grad():
-            targets = predicted(logits_of(model.network, batch))
-    for key, method in methods.items():
-        if own_passes(method):
-            network = unfolded if getattr(method, "unfolded", False) else model
-            found[key] = method(network, batch, targets, layer if reads_layer(method) else "")
-    return targets, found
+            logits = logits_of(forms.quick.network, batch).float()
+        targets = predicted(logits) if targets is None else targets
+    found = {}
+    for key, method in list(methods.items()):
+        try:
+            maps = _maps(method, passes, forms.of(method), batch, targets, plan)
+            found[key] = maps.detach().to("cpu", torch.float32)
+        except FerError as problem:
+            _refused([key], methods, problem, plan)
+    return Found(found, targets.cpu(), logits.cpu())
+
+
+def _refused(keys: list[str], methods: dict[str, Method], problem: FerError, plan: Plan) -> None:
+    """Leave these methods out and say so, or raise where nobody wants to hear it."""
+    if plan.refuse is None:
+        raise problem
+    for key in keys:
+        del methods[key]
+        plan.refuse(key, problem)
+
+
+def _maps(
+    method: Method, passes: dict[str, SharedPass], model: Classifier, batch: Tensor, targets: Tensor, plan: Plan
+) -> Tensor:
+    """The maps of one method: of the layer, fused of several layers, or of no layer."""
+    if shares_pass(method):
+        each = [method(passes[layer]) for layer in plan.layers]
+    elif own_passes(method):
+        each = [method(model, batch, targets, layer) for layer in (plan.layers if reads_layer(method) else ("",))]
+    return each[0] if len(each) == 1 else fused(each, (batch.shape[2], batch.shape[3]), plan.fusion)
+
+
+def _deviations(batch: Tensor, forms: Forms, methods: dict[str, Method], plan: Plan) -> dict[str, float]:
+    """How far each method's maps of the quick network lie from the exact ones, for a few images."""
+    told = replace(plan, refuse=plan.refuse and (lambda _key, _problem: None))
+    wanted = None if plan.targets is None else plan.targets[: len(batch)]
+    exact = _explain_batch(batch, replace(forms, quick=forms.exact), dict(methods), wanted, told)
+    quick = _explain_batch(batch, forms, dict(methods), exact.targets, told)
+    return {
+        key: float((maps - exact.maps[key]).norm() / exact.maps[key].norm().clamp(min=1e-30))
+        for key, maps in quick.maps.items()
+        if key in exact.maps
+    }

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from inspect_fer.capture import leave_no_trace, logits_of
+from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.fills import Fill, check_fill, filled
-from inspect_fer.explain.occlusion import AT_ONCE
-from inspect_fer.explain.regions import Regions, as_maps, check_regions, grid_footprint, region_masks
+from inspect_fer.explain.method import Passes, Setting
+from inspect_fer.explain.regions import Regions, as_maps, check_regions, grid_footprint, region_masks, region_names
 from inspect_fer.schema import Classifier, Footprint
 
 
 def logits_without(network: nn.Module, images: Tensor, fill: Tensor, hidden: Tensor) -> Tensor:
-    """The logits of each image under each of these masks, at most AT_ONCE covered images at a time.
+    """The logits of each image under each of these masks, as many covered images at a time as memory allows.
 
     images, fill: (N, C, H, W); hidden (M, H, W) bool, True where the fill stands. Returns (N, M, K).
     """
@@ -25,7 +26,7 @@ def logits_without(network: nn.Module, images: Tensor, fill: Tensor, hidden: Ten
 
 def _covered(images: Tensor, fill: Tensor, hidden: Tensor) -> Iterator[Tensor]:
     """Yield each image under each of the masks in turn."""
-    for jobs in torch.arange(len(images) * len(hidden), device=images.device).split(AT_ONCE):
+    for jobs in torch.arange(len(images) * len(hidden), device=images.device).split(at_once()):
         image, mask = jobs // len(hidden), jobs % len(hidden)
         yield torch.where(hidden[mask][:, None], fill[image], images[image])
 
@@ -69,6 +70,10 @@ class RegionOcclusion:
     def footprint(self, input_size: tuple[int, int, int]) -> Footprint:
         """The rectangles of a grid; maps of other regions have a cell per pixel. Raises ConfigError."""
         return grid_footprint(self.rows, self.columns, input_size[1:]) if self.regions == "grid" else Footprint()
+
+    def passes(self, _setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(1 + len(region_names(self.regions, self.rows, self.columns)))
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W), targets (N, T). Returns (N, T, rows, columns), or (N, T, H, W) with a value a region."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from inspect_fer.capture import leave_no_trace
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain.fills import Fill, check_fill, filled
+from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.region_occlusion import logits_without, of_targets
 from inspect_fer.explain.regions import Regions, as_maps, check_regions, grid_footprint, region_masks, region_names
 from inspect_fer.schema import Classifier, Footprint
@@ -69,6 +70,10 @@ class RegionShapley:
     def footprint(self, input_size: tuple[int, int, int]) -> Footprint:
         """The rectangles of a grid; maps of other regions have a cell per pixel. Raises ConfigError."""
         return grid_footprint(self.rows, self.columns, input_size[1:]) if self.regions == "grid" else Footprint()
+
+    def passes(self, _setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(2 ** len(region_names(self.regions, self.rows, self.columns)))
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W), targets (N, T). Returns (N, T, rows, columns), or (N, T, H, W) with a value a region."""

@@ -11,15 +11,16 @@ from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.capture import leave_no_trace, logits_of
 from inspect_fer.errors import ConfigError
+from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.fills import Fill, check_between, check_count, check_fill, filled
-from inspect_fer.explain.occlusion import AT_ONCE
+from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.schema import Classifier
 
 Score = Literal["probability", "logit"]
 
 
 def random_masks(masks: int, cells: int, keep: float, seed: int, size: tuple[int, int]) -> Iterator[Tensor]:
-    """Yield the masks (n, H, W) of section 3.2, values 0 to 1, at most AT_ONCE at a time.
+    """Yield the masks (n, H, W) of section 3.2, values 0 to 1, as many at a time as memory allows.
 
     Each is a grid of cells x cells, 1 with probability `keep`, up-sampled bilinearly to one cell more than the image
     and cut at a random place of its own within a cell.
@@ -28,7 +29,7 @@ def random_masks(masks: int, cells: int, keep: float, seed: int, size: tuple[int
     cell = [ceil(side / cells) for side in size]
     grids = (torch.rand(masks, 1, cells, cells, generator=generator) < keep).float()
     shifts = torch.stack([torch.randint(side, (masks,), generator=generator) for side in cell], dim=1)
-    for grid, shift in zip(grids.split(AT_ONCE), shifts.split(AT_ONCE), strict=True):
+    for grid, shift in zip(grids.split(at_once()), shifts.split(at_once()), strict=True):
         large = F.interpolate(grid, size=[(cells + 1) * side for side in cell], mode="bilinear", align_corners=False)
         rows, columns = (shift[:, axis, None] + torch.arange(size[axis]) for axis in (0, 1))
         yield large[torch.arange(len(grid))[:, None, None], 0, rows[:, :, None], columns[:, None, :]]
@@ -70,6 +71,10 @@ class Rise:
             raise ConfigError(f"RISE learns nothing from masks that keep {'all' if self.keep else 'no'} cells.")
         if self.score not in ("probability", "logit"):
             raise ConfigError(f"RISE scores by 'probability' or 'logit', not {self.score!r}.")
+
+    def passes(self, _setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(self.masks)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W), in units of the score."""

@@ -9,10 +9,9 @@ from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.capture import SharedPass, leave_no_trace, logits_of
 from inspect_fer.errors import ConfigError
+from inspect_fer.explain.budget import at_once
+from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.weighing import ratio
-
-AT_ONCE = 128
-"""How many masked images go through the network at a time."""
 
 Weights = Literal["softmax", "probability"]
 
@@ -48,7 +47,7 @@ def _masked_logits(shared: SharedPass, row: int) -> Tensor:
     image, features = shared.images[row].to(shared.features), shared.features[row]
     different, which = scaled(features).unique(dim=0, return_inverse=True)
     with leave_no_trace(shared.network), torch.no_grad():
-        chunks = (masks_of(chunk, (image.shape[1], image.shape[2])) for chunk in different.split(AT_ONCE))
+        chunks = (masks_of(chunk, (image.shape[1], image.shape[2])) for chunk in different.split(at_once()))
         found = torch.cat([logits_of(shared.network, image * masks[:, None]) for masks in chunks])
     return found[which].mT.to(shared.logits.dtype)
 
@@ -66,6 +65,10 @@ class ScoreCAM:
     def __post_init__(self) -> None:
         if self.weights not in ("softmax", "probability"):
             raise ConfigError(f"Score-CAM weighs by 'softmax' or by 'probability', not by {self.weights!r}.")
+
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(forward=setting.features[0], at_most=True)
 
     def __call__(self, shared: SharedPass) -> Tensor:
         """Return maps (N, T, h, w)."""

@@ -5,9 +5,11 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from inspect_fer.capture import SharedPass
+from inspect_fer.capture import SharedPass, shared_pass
 from inspect_fer.errors import ConfigError, NetworkError
+from inspect_fer.explain.method import Passes, Setting
 
 Utility = Literal["logit", "rest"]
 
@@ -59,12 +61,35 @@ class ShapleyCAM:
         if self.utility not in ("logit", "rest"):
             raise ConfigError(f"Shapley-CAM shares out 'logit' or 'rest', not {self.utility!r}.")
 
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(backward=2 * setting.targets)
+
     def __call__(self, shared: SharedPass) -> Tensor:
-        """Return maps (N, T, h, w). Raises NetworkError where no gradient reaches the layer."""
-        leaf, logits = shared.graph
+        """Return maps (N, T, h, w). Raises NetworkError where no first or second derivative reaches the layer."""
+        found = self._derivatives(shared)
+        if found is None:  # fused attention has no second derivative, plain attention has
+            with sdpa_kernel(SDPBackend.MATH):
+                again = shared_pass(shared.network, shared.layer, shared.images, shared.targets)
+            found = self._derivatives(again)
+        if found is None:
+            raise NetworkError(
+                f"Shapley-CAM needs second derivatives, and what lies behind layer {shared.layer!r} has none; "
+                "use grad-cam, or name a later layer."
+            )
+        return shapley_cam(shared.features, *found)
+
+    def _derivatives(self, shared: SharedPass) -> tuple[Tensor, Tensor] | None:
+        """Gradient and Hessian times features, (N, T, C, h, w) each; None where there is no second derivative."""
+        leaf, logits = shared.graph.maps[shared.layer], shared.graph.logits
         if not logits.requires_grad:
             raise NetworkError(f"No gradient leads from the logits back to layer {shared.layer!r}; name a later layer.")
-        with torch.inference_mode(mode=False), torch.enable_grad():
-            found = curvature(leaf, utility(logits, shared.targets.to(logits.device, copy=True), self.utility))
-        first, second = (values.to(shared.features.dtype) for values in found)
-        return shapley_cam(shared.features, first, second)
+        targets = shared.targets.to(logits.device, copy=True)
+        try:
+            with torch.inference_mode(mode=False), torch.enable_grad():
+                first, second = curvature(leaf, utility(logits, targets, self.utility))
+        except RuntimeError as problem:
+            if not any(words in str(problem) for words in ("is not implemented", "differentiate twice")):
+                raise
+            return None
+        return first.to(shared.features.dtype), second.to(shared.features.dtype)

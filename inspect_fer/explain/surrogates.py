@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.fills import Fill, check_between, check_count, check_fill, filled
-from inspect_fer.explain.occlusion import AT_ONCE
+from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.regions import grid_footprint, region_masks
 from inspect_fer.explain.through_captum import captum_run, seeded
 from inspect_fer.schema import Classifier, Footprint
@@ -53,7 +54,7 @@ def _settings(samples: int, cells: int, fill: Fill, seed: int, image: Tensor) ->
         "baselines": filled(image, fill).contiguous(),
         "feature_mask": masks.int().argmax(dim=0).to(image.device)[None, None],
         "n_samples": samples,
-        "perturbations_per_eval": AT_ONCE,
+        "perturbations_per_eval": at_once(),
         "seed": seed,
     }
 
@@ -79,6 +80,7 @@ class KernelShap:
     seed: int = 0
 
     own_passes: ClassVar[bool] = True
+    precise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check("KernelSHAP", self.samples, self.cells, self.fill, self.seed)
@@ -86,6 +88,10 @@ class KernelShap:
     def footprint(self, input_size: tuple[int, int, int]) -> Footprint:
         """The grid's cells. Raises ConfigError where they would be finer than the pixels."""
         return grid_footprint(self.cells, self.cells, input_size[1:])
+
+    def passes(self, _setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(self.samples)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, cells, cells), in units of the logit."""
@@ -119,6 +125,7 @@ class Lime:
     seed: int = 0
 
     own_passes: ClassVar[bool] = True
+    precise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _check("LIME", self.samples, self.cells, self.fill, self.seed)
@@ -127,6 +134,10 @@ class Lime:
     def footprint(self, input_size: tuple[int, int, int]) -> Footprint:
         """The grid's cells. Raises ConfigError where they would be finer than the pixels."""
         return grid_footprint(self.cells, self.cells, input_size[1:])
+
+    def passes(self, _setting: Setting) -> Passes:
+        """What an image costs."""
+        return Passes(self.samples)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, cells, cells), in units of the logit."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from inspect_fer.capture import leave_no_trace, logits_of
 from inspect_fer.errors import NetworkError
-from inspect_fer.explain.occlusion import AT_ONCE
+from inspect_fer.explain.budget import at_once
 from inspect_fer.schema import Classifier
 
 Attribute: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -74,13 +74,15 @@ def seeded(seed: int) -> None:
     np.random.seed(seed % 2**32)
 
 
-def each_class(attribute: Attribute, images: Tensor, targets: Tensor, at_once: int = AT_ONCE) -> Tensor:
-    """Attributions of every image for each of its targets, at most `at_once` in one call.
+def each_class(attribute: Attribute, images: Tensor, targets: Tensor, *, share: int = 1) -> Tensor:
+    """Attributions of every image for each of its targets, as many in one call as memory allows.
+
+    share: how many rows the attribution of one takes.
 
     images (N, C, H, W), targets (N, T). Returns (N, T, C, H, W).
     """
     classes, count = targets.flatten().to(images.device), targets.shape[1]
-    jobs = torch.arange(targets.numel(), device=images.device).split(at_once)
+    jobs = torch.arange(targets.numel(), device=images.device).split(at_once(graph=True, share=share))
     found = [attribute(images[rows // count], classes[rows]).detach() for rows in jobs]
     return torch.cat(found).view(*targets.shape, *images.shape[1:])
 

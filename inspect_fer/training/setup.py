@@ -15,6 +15,7 @@ from inspect_fer.schema import Classifier, ModelCard, Samples
 from inspect_fer.training.config import Finetune, Recipe, Training
 from inspect_fer.training.losses import Cost, balanced_weights, cost_of, truth_of
 from inspect_fer.training.optimizers import Rate, optimizer_of
+from inspect_fer.twin import multiplies_half
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
@@ -232,6 +233,4 @@ def bfloat16(options: Training, device: str) -> bool:
     """Whether to compute in bfloat16: asked for, or faster on this processor."""
     if options.precision != "auto":
         return options.precision == "bfloat16"
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+    return multiplies_half(device)

@@ -9,8 +9,7 @@ from torch.testing import assert_close
 
 from inspect_fer.capture import shared_pass
 from inspect_fer.errors import ConfigError
-from inspect_fer.explain import AblationCAM, explain
-from inspect_fer.explain import ablation_cam as ablation
+from inspect_fer.explain import AblationCAM, budget, explain
 from inspect_fer.explain.ablation_cam import ablation_cam, falls_by_passes, falls_of_a_linear_head
 
 EVERY = torch.arange(5).expand(4, 5)
@@ -72,7 +71,7 @@ def test_passes_start_at_the_layer(mlp_model, images):
 
 def test_chunked_equals_whole(mlp_model, images, monkeypatch):
     whole = explain(mlp_model, images, "ablation-cam", targets="all").maps
-    monkeypatch.setattr(ablation, "AT_ONCE", 4)
+    monkeypatch.setattr(budget, "MOST", 4)
     assert_close(explain(mlp_model, images, "ablation-cam", targets="all").maps, whole, rtol=1e-5, atol=1e-5)
 
 

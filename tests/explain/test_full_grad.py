@@ -12,8 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.testing import assert_close
 
 from inspect_fer.errors import NetworkError
-from inspect_fer.explain import FullGrad, explain
-from inspect_fer.explain import full_grad as module
+from inspect_fer.explain import FullGrad, budget, explain
 from inspect_fer.explain.full_grad import bias_of, full_grad, full_gradients
 
 EVERY = torch.arange(5).expand(4, 5)
@@ -88,7 +87,7 @@ def test_small_gradients_count_as_large_ones(generator):
 
 def test_chunked_equals_whole(model, images, monkeypatch):
     whole = explain(model, images, "full-grad", targets="all").maps
-    monkeypatch.setattr(module, "AT_ONCE", 10)
+    monkeypatch.setattr(budget, "MOST", 10)
     assert_close(explain(model, images, "full-grad", targets="all").maps, whole)
 
 
@@ -120,3 +119,38 @@ def test_networks_it_cannot_explain(tiny_model, images):
 class Cut(nn.Module):
     def forward(self, maps):
         return maps.detach()
+
+
+class Unusual(nn.Module):
+    """Linear layers on places and on tokens, their channels last; a transposed convolution; a norm of vectors."""
+
+    def __init__(self):
+        super().__init__()
+        self.spread, self.places = nn.ConvTranspose2d(1, 3, 2, stride=2), nn.Linear(3, 4)
+        self.tokens, self.norm, self.last = nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Linear(6, 5)
+
+    def forward(self, images):
+        maps = self.places(self.spread(images).movedim(1, -1).relu()).relu()
+        return self.last(self.norm(self.tokens(maps.flatten(1, 2)).relu().mean(dim=1)))
+
+
+def test_channels_that_stand_last_and_other_layers_count(make_model, images):
+    network = Unusual().double().eval()
+    nn.init.uniform_(network.norm.running_mean, -1, 1)
+    inward, of_biases = full_gradients(network, images.double(), EVERY)
+    assert [layer.shape[2:] for layer in of_biases] == [(3, 24, 24), (4, 24, 24), (6, 576), (6,), (5,)]
+    total = inward.flatten(2).sum(dim=2) + sum(layer.flatten(2).sum(dim=2) for layer in of_biases)
+    assert_close(total, network(images.double()).detach())
+
+
+class Activated(nn.BatchNorm2d):
+    """As in timm: a batch norm with its activation inside, so that its output is no sum."""
+
+    def forward(self, maps):
+        return super().forward(maps).relu()
+
+
+def test_batch_norms_that_do_more_are_refused(tiny_model, images):
+    tiny_model.network.features.bn = Activated(6).eval()
+    with pytest.raises(NetworkError, match="a Activated may do more; use grad-cam"):
+        explain(tiny_model, images, "full-grad")

@@ -10,8 +10,7 @@ from torch.testing import assert_close
 
 from inspect_fer.capture import shared_pass
 from inspect_fer.errors import ConfigError
-from inspect_fer.explain import ScoreCAM, explain
-from inspect_fer.explain import score_cam as module
+from inspect_fer.explain import ScoreCAM, budget, explain
 from inspect_fer.explain.score_cam import masks_of, scaled, score_cam
 
 EVERY = torch.arange(5).expand(4, 5)
@@ -77,7 +76,7 @@ def test_all_classes_share_the_masks(model, images):
 
 def test_chunked_equals_whole(model, images, monkeypatch):
     whole = explain(model, images, "score-cam", targets="all").maps
-    monkeypatch.setattr(module, "AT_ONCE", 2)
+    monkeypatch.setattr(budget, "MOST", 2)
     assert_close(explain(model, images, "score-cam", targets="all").maps, whole)
 
 

@@ -1,0 +1,52 @@
+"""How many bytes of tensors a piece of work holds at a time."""
+
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+
+class Meter(TorchDispatchMode):
+    """Counts tensors that are made inside it; `peak` is the most bytes alive at a time.
+
+    Tensors from outside, such as weights, do not count, nor does what a kernel takes for itself while it runs.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.alive: int = 0
+        self.peak: int = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Run the operation and count what it made."""
+        for given in _tensors((args, kwargs)):
+            self._meet(given.untyped_storage(), made_here=False)
+        result = func(*args, **(kwargs or {}))
+        for made in _tensors(result):
+            self._meet(made.untyped_storage(), made_here=True)
+        return result
+
+    def _meet(self, storage: torch.UntypedStorage, *, made_here: bool) -> None:
+        key = storage._cdata
+        if key in self._known:
+            return
+        size = storage.nbytes() if made_here else 0
+        self._known.add(key)
+        self.alive += size
+        self.peak = max(self.peak, self.alive)
+        weakref.finalize(storage, self._forget, key, size)
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self.alive -= size
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor) and leaf.layout == torch.strided]

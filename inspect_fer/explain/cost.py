@@ -1,0 +1,136 @@
+"""What an explanation is going to take, before it is made: passes, seconds, bytes."""
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from inspect_fer.capture import SharedPass, leave_no_trace, logits_of, shared_passes, whole_pass
+from inspect_fer.errors import FerError
+from inspect_fer.explain.budget import rows_within
+from inspect_fer.explain.method import Method, Passes, Setting, passes_of, reads_layer, shares_pass
+from inspect_fer.explain.need import CHEAP, Need, need_of, setting_of
+from inspect_fer.explain.passes import Forms, Plan, forms_of
+from inspect_fer.explain.targets import predicted
+from inspect_fer.predict import Images
+
+Result = TypeVar("Result")
+PROBED = 16
+"""How many images are timed."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What something takes: passes an image, seconds for all images, bytes of tensors at a time."""
+
+    passes: Passes
+    seconds: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What an explanation takes: the pass that all methods share, once, and what each method adds to it.
+
+    images, targets: how many images, and how many classes of each
+    """
+
+    images: int
+    targets: int
+    shared: Cost
+    methods: Mapping[str, Cost]
+
+    @property
+    def seconds(self) -> float:
+        """Of everything."""
+        return self.shared.seconds + sum(cost.seconds for cost in self.methods.values())
+
+    @property
+    def bytes(self) -> int:
+        """The most at a time."""
+        return max(cost.bytes for cost in (self.shared, *self.methods.values()))
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """What a few images told: seconds an image forward and back, the passes of their layers, memory."""
+
+    images: int
+    forward: float
+    backward: float
+    shared: float
+    passes: dict[str, SharedPass]
+    setting: Setting
+    need: Need
+
+
+def forecast_of(images: Images, plan: Plan) -> Forecast:
+    """Time a few images on their way through the network, and count the rest."""
+    with leave_no_trace(images.model.network):
+        forms = forms_of(images, plan.layers, fast=plan.fast)
+        probe = _probed(images.read(slice(PROBED)), forms, plan)
+        methods = {key: _cost(method, probe, plan, len(images)) for key, method in plan.methods.items()}
+    together = min(plan.batch_size, len(images), rows_within(plan.memory, probe.need.shared))
+    backward = int(bool(probe.passes) and not probe.setting.linear_head)
+    once = Cost(Passes(1, backward), probe.shared * len(images), probe.need.shared * together)
+    return Forecast(len(images), probe.setting.targets, once, methods)
+
+
+def _probed(batch: Tensor, forms: Forms, plan: Plan) -> _Probe:
+    network, width = forms.quick.network, 1 if plan.targets is None else plan.targets.shape[1]
+    targets = predicted if plan.targets is None else plan.targets[: len(batch)]
+    need = need_of(forms.exact, batch[:1], plan.methods, plan.layers, width)
+    with torch.no_grad():
+        forward, _ = _timed(lambda: logits_of(network, batch), len(batch))
+    there_and_back, _ = _timed(lambda: _gradient(batch, forms), len(batch))
+    shared, passes = forward, dict[str, SharedPass]()
+    features, head = torch.Size((0, 0, 0)), False
+    if plan.layers:
+        shared, passes = _timed(lambda: _with_gradients(network, plan.layers, batch, targets), len(batch))
+        last = passes[plan.layers[-1]]
+        features, head = last.features.shape[1:], last.head is not None
+    setting = setting_of(features, batch, width, linear_head=head)
+    return _Probe(len(batch), forward, max(0.0, there_and_back - forward), shared, passes, setting, need)
+
+
+def _gradient(batch: Tensor, forms: Forms) -> None:
+    whole = whole_pass(forms.exact.network, batch, lambda _: False)
+    with suppress(FerError):
+        whole.gradients(torch.ones(len(batch), 1, whole.logits.shape[1]).to(whole.logits))
+
+
+def _with_gradients(
+    network: nn.Module, layers: tuple[str, ...], batch: Tensor, targets: Tensor | Callable[[Tensor], Tensor]
+) -> dict[str, SharedPass]:
+    passes = shared_passes(network, layers, batch, targets)
+    with suppress(FerError):
+        for shared in passes.values():
+            _ = shared.gradients
+    return passes
+
+
+def _timed(work: Callable[[], Result], images: int) -> tuple[float, Result]:
+    """Seconds an image, the better of two runs, and the second result."""
+    spent = []
+    for _ in range(2):
+        started = time.perf_counter()
+        result = work()
+        spent.append(time.perf_counter() - started)
+    return min(spent) / images, result
+
+
+def _cost(method: Method, probe: _Probe, plan: Plan, images: int) -> Cost:
+    passes = passes_of(method, probe.setting)
+    rows = probe.need.rows(plan.memory)
+    layers = len(plan.layers) if reads_layer(method) else 1
+    if shares_pass(method) and passes.forward <= CHEAP and not passes.backward:
+        with suppress(FerError):
+            each, _ = _timed(lambda: [method(shared) for shared in probe.passes.values()], probe.images)
+            return Cost(passes, each * images, min(images, rows.plain) * probe.need.shared)
+    seconds = (passes.forward * probe.forward + passes.backward * probe.backward) * images * layers
+    taken = rows.graph * probe.need.graph if passes.backward else rows.plain * probe.need.plain
+    return Cost(passes, seconds, taken)
