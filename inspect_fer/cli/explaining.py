@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from inspect_fer.cli.asking import Asked, DryRun, Fusion, Layers, Memory, Precision, Targets, print_worth
 from inspect_fer.cli.terminal import (
     Data,
     Force,
@@ -21,9 +22,6 @@ from inspect_fer.cli.terminal import (
 
 if TYPE_CHECKING:
     from inspect_fer.schema import ModelCard, Samples
-
-Targets = Annotated[str, typer.Option(help="Classes to explain: predicted, label, all, or a class by name or id.")]
-Layer = Annotated[str | None, typer.Option(help="What CAM methods read; by default what the network's card names.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -71,39 +69,45 @@ def explain_faces(
     data: Annotated[str | None, typer.Option("--data", "-d", help="KIND:PATH of a dataset.")] = None,
     split: Split = "test",
     limit: Annotated[int, typer.Option(min=1, help="Explain so many samples.")] = 20,
-    method: Annotated[list[str] | None, typer.Option(help="Repeat for several; grad-cam by default.")] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Repeat for several; all for every one; options as in occlusion?window=4. [default: grad-cam]"
+        ),
+    ] = None,
     targets: Targets = "predicted",
-    layer: Layer = None,
+    layer: Layers = None,
+    fusion: Fusion = "mean",
+    precision: Precision = "exact",
+    memory: Memory = "1GB",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="By default reports/explain-MODEL, replaced each time.")
     ] = None,
     *,
     crop: Annotated[bool, typer.Option("--crop", help="Find the largest face in each picture file.")] = False,
+    dry_run: DryRun = False,
     force: Force = False,
 ) -> None:
     """Explain a few faces: a run folder with a picture of the maps for each method in it."""
     from inspect_fer.models.checkpoint import load
     from inspect_fer.render import overlay
-    from inspect_fer.runs import make_run
 
     network = load(model)
     faces = first(_faces(network.card, data, split, files, crop=crop), limit)
     folder = out or default_out("explain", model)
-    with progress() as track:
-        run = make_run(
-            folder,
-            network,
-            faces,
-            method or ["grad-cam"],
-            targets=target_of(targets, network.card.class_names),
-            layer=layer,
-            overwrite=force or out is None,
-            track=track,
-        )
+    target = target_of(targets, network.card.class_names)
+    asked = Asked.of(
+        method or ["grad-cam"], targets=target, layer=layer, fusion=fusion, precision=precision, memory=memory
+    )
+    if dry_run:
+        asked.forecast(network, faces)
+        return
+    run = asked.run(folder, network, faces, overwrite=force or out is None)
     for name, explanation in run.explanations.items():
         picture = run.folder / f"{name}.png"
         overlay(faces, explanation).save(picture)
         typer.echo(str(picture))
+    print_worth(run.explanations)
     typer.echo(f"{len(run)} faces in {run.folder}. See them: inspect-fer dashboard {run.folder}")
 
 
@@ -125,33 +129,32 @@ def run_dataset(
     model: Model,
     data: Data,
     out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
-    methods: Annotated[str, typer.Option(help="Methods, with commas between.")] = "grad-cam",
+    methods: Annotated[
+        str, typer.Option(help="Methods, with commas between; all for every one; options as in occlusion?window=4.")
+    ] = "grad-cam",
     split: Split = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Explain only so many; all are predicted.")] = None,
     targets: Targets = "predicted",
-    layer: Layer = None,
+    layer: Layers = None,
+    fusion: Fusion = "mean",
+    precision: Precision = "exact",
+    memory: Memory = "1GB",
     *,
+    dry_run: DryRun = False,
     force: Force = False,
 ) -> None:
     """Evaluate and explain a split of a dataset into one run folder."""
     from inspect_fer.datasets import samples_for
     from inspect_fer.models.checkpoint import load
-    from inspect_fer.runs import make_run
 
     network = load(model)
     faces = samples_for(network.card, data, split)
-    chosen = [name.strip() for name in methods.split(",") if name.strip()]
-    with progress() as track:
-        run = make_run(
-            out,
-            network,
-            faces,
-            chosen,
-            targets=target_of(targets, network.card.class_names),
-            layer=layer,
-            limit=limit,
-            overwrite=force,
-            track=track,
-        )
+    target, chosen = target_of(targets, network.card.class_names), [name for name in methods.split(",") if name.strip()]
+    asked = Asked.of(chosen, targets=target, layer=layer, fusion=fusion, precision=precision, memory=memory)
+    if dry_run:
+        asked.forecast(network, first(faces, limit))
+        return
+    run = asked.run(out, network, faces, limit=limit, overwrite=force)
     print_scores(dict(run.metrics), f"{Path(model).stem} on {data.partition(':')[0]}, {split}")
-    typer.echo(f"{len(run)} faces, {len(chosen)} methods: {run.folder}")
+    print_worth(run.explanations)
+    typer.echo(f"{len(run)} faces, {len(run.explanations)} methods: {run.folder}")

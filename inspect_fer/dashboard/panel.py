@@ -19,6 +19,8 @@ REMARKS = {
     "constant": "The map has one value everywhere, so it tells no place from another.",
     "no positive evidence": "Nothing speaks for this class; what colour there is speaks against it.",
     "not finite": "The map holds values that are not numbers, so it cannot be shown.",
+    "a single cell": "The layer gives a single cell, so the map tells no place from another; choose an earlier layer.",
+    "saturated softmax": "The network is all but certain: its probabilities hardly move. The map is of the logit.",
 }
 PLANTED = {"watermark": "bears the planted watermark", "duplicate": "planted copy of a training face"}
 
@@ -53,7 +55,8 @@ def show_maps(
             st.image(pictures[column], width="stretch", alt=f"{explanation.method['name']} map for {words}: {remark}")
             st.markdown(f"**{plain(name)}**{f' · {plain(role)}' if role else ''}")
             if remark in REMARKS:
-                st.caption(REMARKS[remark])
+                where = explanation.broken_layer if remark == "not finite" else ""
+                st.caption(REMARKS[remark] + (f" They begin in {plain(where)}." if where else ""))
 
 
 def shown_columns(explanation: Explanation, predicted: int, label: int) -> dict[int, str]:

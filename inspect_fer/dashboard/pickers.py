@@ -3,8 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import fields
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 import streamlit as st
 import torch
@@ -14,6 +13,7 @@ from inspect_fer.dashboard.shared import OWN, Network, faces_in, network_at, net
 from inspect_fer.errors import DataError, NetworkError
 from inspect_fer.explain import METHODS, make_method
 from inspect_fer.explain.method import Method
+from inspect_fer.explain.spelling import kinds_of
 from inspect_fer.faces import crop_face
 from inspect_fer.images import read_image
 from inspect_fer.schema import Run, Samples
@@ -94,15 +94,6 @@ def number(label: str, kind: type, default: Any, key: str) -> int | float:
     if kind is int:
         return int(st.number_input(label, value=int(default), step=1, key=key))
     return float(st.number_input(label, value=float(default), step=0.1, format="%g", key=key))
-
-
-def kinds_of(kind: Any) -> list[Any]:
-    """The types, words and None that an annotation allows."""
-    if get_origin(kind) is Literal:
-        return list(get_args(kind))
-    if get_args(kind) and get_origin(kind) not in (tuple, list, dict):
-        return [part for inner in get_args(kind) for part in kinds_of(inner)]
-    return [None if kind is NoneType else kind]
 
 
 def choose_target(class_names: Sequence[str], *, labelled: bool) -> Target:

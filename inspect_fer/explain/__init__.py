@@ -35,6 +35,7 @@ from inspect_fer.explain.region_shapley import RegionShapley
 from inspect_fer.explain.rise import Rise
 from inspect_fer.explain.score_cam import ScoreCAM
 from inspect_fer.explain.shapley_cam import ShapleyCAM
+from inspect_fer.explain.spelling import spelt
 from inspect_fer.explain.surrogates import KernelShap, Lime
 from inspect_fer.explain.targets import Targets, resolve_targets
 from inspect_fer.explain.xgrad_cam import XGradCAM
@@ -141,6 +142,7 @@ def explain(  # noqa: PLR0913  # a user's choices, all with defaults
     """Explain what the network makes of each sample.
 
     methods: one name or method gives one Explanation; a list or a mapping gives a dictionary of them, from one pass.
+        A name may bring options: "occlusion?window=4&fill=mean".
     targets: "predicted", "label", "all", one class id for every image, one an image (N,), or several (N, T).
     layer: what CAM methods read, by default the one that the network's card names. Of several, all read in one pass,
         each method's maps become one (N, T, H, W): the `fusion` "mean" (pytorch-grad-cam) or "max" (LayerCAM).
@@ -150,10 +152,10 @@ def explain(  # noqa: PLR0913  # a user's choices, all with defaults
     Samples and uint8 tensors (N, C, H, W) are normalised by the card, float tensors are network input as they are.
     Raises UnknownNameError, DataError, TargetError, ConfigError and NetworkError.
     """
-    images, chosen = network_input(model, samples), _chosen(methods)
+    images, wanted = network_input(model, samples), chosen(methods)
     blank, plan = _planned(
         images,
-        chosen,
+        wanted,
         targets=targets,
         layer=layer,
         fusion=fusion,
@@ -172,7 +174,7 @@ def forecast(model: Classifier, samples: Samples | Tensor, methods: Wanted, **op
     A few images are timed on their way through the network, the rest is counted. Raises what `explain` raises first.
     """
     images = network_input(model, samples)
-    return forecast_of(images, _planned(images, _chosen(methods), **options)[1])
+    return forecast_of(images, _planned(images, chosen(methods), **options)[1])
 
 
 def _planned(
@@ -271,7 +273,7 @@ def _is_one(methods: Wanted) -> bool:
     return isinstance(methods, str) or not isinstance(methods, Mapping | Sequence)
 
 
-def _chosen(methods: Wanted) -> dict[str, Method]:
+def chosen(methods: Wanted) -> dict[str, Method]:
     """Methods by the key of their result: the mapping's own, or registry names. Raises ConfigError for equal ones."""
     if isinstance(methods, Mapping):
         return {key: _method(method) for key, method in methods.items()}
@@ -286,4 +288,4 @@ def _chosen(methods: Wanted) -> dict[str, Method]:
 def _method(method: str | Method) -> Method:
     if not isinstance(method, str) and (isinstance(method, type) or not callable(method)):
         raise ConfigError(f"A method is a name, or one made as METHODS['grad-cam']() is; not {method!r}.")
-    return make_method(method) if isinstance(method, str) else method
+    return spelt(method, METHODS) if isinstance(method, str) else method

@@ -37,12 +37,14 @@ class Forecast:
     """What an explanation takes: the pass that all methods share, once, and what each method adds to it.
 
     images, targets: how many images, and how many classes of each
+    refused: methods that the network does not allow, as far as a few images tell
     """
 
     images: int
     targets: int
     shared: Cost
     methods: Mapping[str, Cost]
+    refused: Mapping[str, FerError]
 
     @property
     def seconds(self) -> float:
@@ -73,11 +75,16 @@ def forecast_of(images: Images, plan: Plan) -> Forecast:
     with leave_no_trace(images.model.network):
         forms = forms_of(images, plan.layers, fast=plan.fast)
         probe = _probed(images.read(slice(PROBED)), forms, plan)
-        methods = {key: _cost(method, probe, plan, len(images)) for key, method in plan.methods.items()}
+        methods, refused = dict[str, Cost](), dict[str, FerError]()
+        for key, method in plan.methods.items():
+            try:
+                methods[key] = _cost(method, probe, plan, len(images))
+            except FerError as problem:
+                refused[key] = problem
     together = min(plan.batch_size, len(images), rows_within(plan.memory, probe.need.shared))
     backward = int(bool(probe.passes) and not probe.setting.linear_head)
     once = Cost(Passes(1, backward), probe.shared * len(images), probe.need.shared * together)
-    return Forecast(len(images), probe.setting.targets, once, methods)
+    return Forecast(len(images), probe.setting.targets, once, methods, refused)
 
 
 def _probed(batch: Tensor, forms: Forms, plan: Plan) -> _Probe:
@@ -128,9 +135,8 @@ def _cost(method: Method, probe: _Probe, plan: Plan, images: int) -> Cost:
     rows = probe.need.rows(plan.memory)
     layers = len(plan.layers) if reads_layer(method) else 1
     if shares_pass(method) and passes.forward <= CHEAP and not passes.backward:
-        with suppress(FerError):
-            each, _ = _timed(lambda: [method(shared) for shared in probe.passes.values()], probe.images)
-            return Cost(passes, each * images, min(images, rows.plain) * probe.need.shared)
+        each, _ = _timed(lambda: [method(shared) for shared in probe.passes.values()], probe.images)
+        return Cost(passes, each * images, min(images, rows.plain) * probe.need.shared)
     seconds = (passes.forward * probe.forward + passes.backward * probe.backward) * images * layers
     taken = rows.graph * probe.need.graph if passes.backward else rows.plain * probe.need.plain
     return Cost(passes, seconds, taken)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from inspect_fer.capture import Meter, logits_of, shared_passes, whole_pass
 from inspect_fer.errors import FerError
 from inspect_fer.explain.budget import Rows, rows_within
-from inspect_fer.explain.method import Method, Setting, own_passes, passes_of, reads_layer
+from inspect_fer.explain.method import Method, Setting, own_passes, passes_of, reads_layer, shares_pass
 from inspect_fer.schema import Classifier
 from inspect_fer.twin import bare_copy
 
@@ -80,18 +80,20 @@ def _gradient(network: nn.Module, image: Tensor) -> list[Tensor]:
     return whole.gradients(torch.ones(1, 1, whole.logits.shape[1]).to(whole.logits))
 
 
-def _shared(
-    model: Classifier, image: Tensor, methods: list[Method], layers: tuple[str, ...], targets: int
-) -> None:
+def _shared(model: Classifier, image: Tensor, methods: list[Method], layers: tuple[str, ...], targets: int) -> None:
     classes = (torch.arange(targets) % len(model.card.class_names))[None]
     passes = shared_passes(model.network, layers, image, classes)
     kept = []
     for layer, shared in passes.items():
         setting = setting_of(shared.features.shape[1:], image, targets, linear_head=shared.head is not None)
         for method in methods:
-            if passes_of(method, setting).forward <= CHEAP:
-                with suppress(FerError):
-                    kept.append(method(model, image, classes, layer) if own_passes(method) else method(shared))
+            with suppress(FerError):
+                if passes_of(method, setting).forward > CHEAP:
+                    continue
+                if own_passes(method):
+                    kept.append(method(model, image, classes, layer))
+                elif shares_pass(method):
+                    kept.append(method(shared))
 
 
 def setting_of(features: torch.Size, image: Tensor, targets: int, *, linear_head: bool) -> Setting:

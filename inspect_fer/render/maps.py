@@ -12,7 +12,7 @@ from torch.nn import functional as F  # noqa: N812
 from inspect_fer.lookup import lookup
 from inspect_fer.render.look import GLOW
 from inspect_fer.render.sheets import Tile, picture, sheet
-from inspect_fer.schema import HEALTH, Explanation, Samples
+from inspect_fer.schema import Explanation, Samples
 
 SCALES: dict[str, Callable[[Tensor], Tensor]] = {
     "own": lambda peaks: peaks,
@@ -97,7 +97,7 @@ def overlay(samples: Samples, explanation: Explanation, *, scale: str = "own", l
 
 def _tiles(pictures: np.ndarray, explanation: Explanation, row: int, names: tuple[str, ...]) -> list[Tile]:
     """One captioned tile a target of one face."""
-    remarks = [HEALTH[code] if code else "" for code in explanation.health[row].tolist()]
     targets = explanation.targets[row].tolist()
+    remarks = [explanation.remark(row, column) for column in range(len(targets))]
     captions = ["any class"] * len(targets) if explanation.class_free else [names[target] for target in targets]
     return [Tile(picture(tile), *words) for tile, *words in zip(pictures, captions, remarks, strict=True)]

@@ -4,13 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.render import data_uri, enlarge, heat
 from inspect_fer.render.sheets import picture
-from inspect_fer.schema import HEALTH, Explanation, Prediction, Run, Samples
+from inspect_fer.schema import Explanation, Prediction, Run, Samples
 
 SIDE = 96
 """Faces are stored this high and wide, maps at most so; the browser enlarges them."""
@@ -130,7 +129,7 @@ def _views(
     if max(maps.shape[2:]) > SIDE:
         maps = F.interpolate(maps, size=(SIDE, SIDE), mode="bilinear", antialias=True)
     pictures = heat(maps, scale=scale)[0]
-    remarks = [HEALTH[code] if code else "" for code in why.health[0, torch.tensor(columns)].tolist()]
+    remarks = [why.remark(0, column) for column in columns]
     return tuple(
         MapView(
             method,

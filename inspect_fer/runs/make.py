@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Unpack
 
 import torch
 
-from inspect_fer.explain import explain
+from inspect_fer.explain import Options, explain
 from inspect_fer.explain.method import Method
-from inspect_fer.explain.targets import Targets
 from inspect_fer.predict import predict
 from inspect_fer.runs.folder import require_free, save_run
 from inspect_fer.schema import Classifier, Run, Samples, Tick
@@ -22,19 +22,19 @@ def make_run(
     faces: Samples,
     methods: Mapping[str, Method] | Sequence[str | Method],
     *,
-    targets: Targets = "predicted",
-    layer: str | None = None,
     limit: int | None = None,
     command: str | None = None,
     overwrite: bool = False,
     track: Track = lambda _: lambda _done, _total: None,
+    **options: Unpack[Options],
 ) -> Run:
     """Predict all samples, explain them (the first `limit` of them), and write the run.
 
-    Raises what `predict`, `explain` and `save_run` raise.
+    options: what `explain` takes. Raises what `predict`, `explain` and `save_run` raise.
     """
     require_free(Path(folder), overwrite=overwrite)  # said before the work, not after it
     answer = predict(model, faces, tick=track("predicting"))
     explained = faces if limit is None else faces[torch.arange(min(limit, len(faces)))]
-    maps = explain(model, explained, methods, targets=targets, layer=layer, tick=track("explaining")) if methods else {}
+    options["tick"] = track("explaining")
+    maps = explain(model, explained, methods, **options) if methods else {}
     return save_run(folder, model, faces, answer, maps, command=command, overwrite=overwrite)

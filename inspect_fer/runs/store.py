@@ -27,6 +27,7 @@ def write_maps(folder: Path, explanation: Explanation) -> dict[str, Any]:
     contents = {
         "ids": explanation.ids,
         "targets": explanation.targets.tolist(),
+        "confidence": None if explanation.confidence is None else explanation.confidence.tolist(),
         "sha256": {part: _sha256(folder / part) for part in (f"{SHARD}.npy", f"{SHARD}.scale.npy")},
     }
     (folder / f"{SHARD}.json").write_text(json.dumps(contents))
@@ -36,6 +37,10 @@ def write_maps(folder: Path, explanation: Explanation) -> dict[str, Any]:
         "input_size": explanation.input_size,
         "footprint": asdict(explanation.footprint),
         "class_free": explanation.class_free,
+        "fusion": explanation.fusion,
+        "deviation": explanation.deviation,
+        "same_as": explanation.same_as,
+        "broken_layer": explanation.broken_layer,
     }
 
 
@@ -60,6 +65,11 @@ def read_maps(folder: Path, entry: Mapping[str, Any]) -> Explanation:
         input_size=(channels, height, width),
         footprint=Footprint(**windows),
         class_free=entry["class_free"],
+        fusion=entry.get("fusion", ""),
+        confidence=None if contents.get("confidence") is None else torch.tensor(contents["confidence"]),
+        deviation=entry.get("deviation"),
+        same_as=tuple(entry.get("same_as", ())),
+        broken_layer=entry.get("broken_layer", ""),
     )
 
 

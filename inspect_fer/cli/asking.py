@@ -1,0 +1,128 @@
+"""How maps are asked for on the command line, what they are going to take, and what is said of them afterwards."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inspect_fer.cli.terminal import progress
+
+if TYPE_CHECKING:
+    from inspect_fer.errors import FerError
+    from inspect_fer.explain.cost import Forecast
+    from inspect_fer.schema import Classifier, Explanation, Run, Samples
+
+Targets = Annotated[str, typer.Option(help="Classes to explain: predicted, label, all, or a class by name or id.")]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option("--layer", help="What CAM methods read, by default what the network's card names; repeat to fuse."),
+]
+Fusion = Annotated[str, typer.Option(help="How the maps of several layers become one: mean or max.")]
+Precision = Annotated[
+    str,
+    typer.Option(help="exact, or fast: half precision where the processor is faster at it; says how far it is off."),
+]
+Memory = Annotated[str, typer.Option(help="How much the tensors of the passes may take at a time, such as 512MB.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and do nothing.")]
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Methods and what `explain` is told with them; refused: what the network did not allow, where all were wanted."""
+
+    methods: list[str]
+    options: dict[str, Any]
+    refused: dict[str, "FerError"] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, methods: Sequence[str], **options: Any) -> "Asked":
+        """Take the command line at its word: "all" stands for every method that the network allows.
+
+        Raises what `chosen` raises, before any work.
+        """
+        from inspect_fer.explain import METHODS, chosen
+
+        if list(methods) != [ALL]:
+            chosen(list(methods))
+            return cls(list(methods), options)
+        asked = cls(list(METHODS), options)
+        asked.options["refuse"] = asked.refused.__setitem__
+        return asked
+
+    def forecast(self, model: "Classifier", faces: "Samples") -> None:
+        """Print what it is going to take."""
+        from inspect_fer.explain import forecast
+
+        print_forecast(forecast(model, faces, self.methods, **self.options))
+
+    def run(
+        self, folder: Path, model: "Classifier", faces: "Samples", *, limit: int | None = None, overwrite: bool
+    ) -> "Run":
+        """Make the run with progress bars, and say on stderr what was left out."""
+        from inspect_fer.runs import make_run
+
+        with progress() as track:
+            run = make_run(
+                folder, model, faces, self.methods, limit=limit, overwrite=overwrite, track=track, **self.options
+            )
+        for name, problem in self.refused.items():
+            typer.echo(f"left out: {name}: {problem}", err=True)
+        return run
+
+
+def print_forecast(forecast: "Forecast") -> None:
+    """A table of what each method takes: passes an image, seconds and memory in all."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from inspect_fer.explain.budget import in_words
+
+    classes = f"{forecast.targets} classes" if forecast.targets > 1 else "1 class"
+    table = Table("method", "forward passes", "backward passes", "seconds", "memory")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rows = {"one pass for all": forecast.shared, **forecast.methods}
+    for name, cost in rows.items():
+        most = "up to " if cost.passes.at_most else ""
+        passes = (f"{most}{cost.passes.forward:,g}", f"{cost.passes.backward:,g}")
+        table.add_row(name, *passes, _seconds(cost.seconds), in_words(cost.bytes))
+    console = Console()
+    console.print(table)
+    for name, problem in forecast.refused.items():
+        console.print(f"left out: {name}: {problem}", highlight=False, markup=False)
+    console.print(
+        f"{forecast.images:,} images, {classes} each: about {_seconds(forecast.seconds)} s, {in_words(forecast.bytes)} "
+        "at a time. Passes are for each image.",
+        highlight=False,
+    )
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:,.0f}" if seconds >= 10 else f"{seconds:.2f}" if seconds >= 0.01 else "< 0.01"
+
+
+def print_worth(explanations: Mapping[str, "Explanation"]) -> None:
+    """A line for each method of which there is something to be said."""
+    for name, explanation in explanations.items():
+        remarks = _remarks(explanation)
+        if remarks:
+            typer.echo(f"{name}: {'; '.join(remarks)}")
+
+
+def _remarks(explanation: "Explanation") -> list[str]:
+    count: Counter[Any] = Counter(
+        explanation.remark(row, column)
+        for row in range(len(explanation))
+        for column in range(explanation.health.shape[1])
+    )
+    total = count.total()
+    said = [f"{found} of {total} maps: {remark}" for remark, found in count.most_common() if remark]
+    if explanation.same_as:
+        said.append(f"the same maps, up to a factor, as {', '.join(explanation.same_as)}")
+    if explanation.deviation is not None:
+        said.append(f"half precision is {explanation.deviation:.2%} off")
+    return said
