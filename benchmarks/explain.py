@@ -1,6 +1,6 @@
-"""All-class Grad-CAM and occlusion against the peers, interleaved in one run: medians, ratios, agreement of the maps.
+"""CAM methods and occlusion against the peers, interleaved in one run: medians, ratios, agreement of the maps.
 
-    python benchmarks/explain.py [--batch 128] [--repeats 5]
+    python benchmarks/explain.py [--batch 128] [--repeats 5] [--networks baseline resnet18]
 
 Same network, same batch, same threads for everybody. A ratio above 1 says how many times longer the other takes.
 """
@@ -16,11 +16,12 @@ from statistics import median
 import numpy as np
 import torch
 from captum.attr import LayerGradCam, Occlusion
-from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam import AblationCAM, GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import Tensor
 from torchcam.methods import GradCAM as TorchCam
 
+from inspect_fer.capture import Meter
 from inspect_fer.explain import METHODS, explain
 from inspect_fer.models import ARCHITECTURES, build
 from inspect_fer.schema import Classifier, Explanation, ModelCard
@@ -81,14 +82,14 @@ def by_torchcam(model: Classifier, images: Tensor) -> Work:
     return work
 
 
-def occlusion_by_captum(model: Classifier, images: Tensor) -> Work:
+def occlusion_by_captum(model: Classifier, images: Tensor, classes: int = CLASSES) -> Work:
     occlusion, window = Occlusion(model.network), (1, 8, 8)
     options = {"strides": (1, 4, 4), "perturbations_per_eval": 16}
 
-    def work() -> Tensor:
+    def work() -> Tensor | None:
         with torch.inference_mode():
-            maps = [occlusion.attribute(images, window, target=k, **options) for k in range(CLASSES)]
-        return torch.cat(maps, 1)
+            maps = [occlusion.attribute(images, window, target=k, **options) for k in range(classes)]
+        return torch.cat(maps, 1) if classes == CLASSES else None
 
     return work
 
@@ -135,27 +136,102 @@ def table(title: str, works: dict[str, Work], repeats: int) -> None:
         print(f"| {name} | {spent:.3f} | {spent / seconds['ours']:.2f} | {told} |")
 
 
+EIGHT = [
+    "grad-cam",
+    "grad-cam++",
+    "hires-cam",
+    "grad-cam-elementwise",
+    "layer-cam",
+    "xgrad-cam",
+    "eigen-cam",
+    "eigen-grad-cam",
+]
+
+
+def fast(model: Classifier, images: Tensor, method: str) -> Work:
+    """Half precision, without the few images on which its error is measured."""
+    return lambda: explain(model, images, METHODS[method](), targets="all", precision="fast", batch_size=len(images))
+
+
+def eight(model: Classifier, images: Tensor) -> Work:
+    def work() -> None:
+        explain(model, images, EIGHT, targets="all", batch_size=len(images))
+
+    return work
+
+
+def ablation_by_grad_cam(model: Classifier, images: Tensor) -> Work:
+    """pytorch-grad-cam's Ablation-CAM, one call a class."""
+
+    def work() -> Tensor:
+        layer = model.network.get_submodule(model.card.cam_layer)
+        with AblationCAM(model.network, [layer], batch_size=128) as cam:
+            maps = [cam(images, [ClassifierOutputTarget(k)] * len(images)) for k in range(CLASSES)]
+        return torch.from_numpy(np.stack(maps, 1))
+
+    return work
+
+
+def memory(model: Classifier, images: Tensor) -> None:
+    """Bytes of tensors alive at a time: all-class Grad-CAM beside a plain forward pass."""
+    peaks = {}
+    for name, work in {"plain forward": plain_forward(model, images), "ours": ours(model, images, "grad-cam")}.items():
+        work()
+        with Meter() as meter:
+            work()
+        peaks[name] = meter.peak
+    share = peaks["ours"] / peaks["plain forward"]
+    print(f"\nPeak memory of all-class Grad-CAM: {peaks['ours'] / 1e6:.1f} MB, {share:.2f} x that of a plain forward.")
+
+
+def deviation(model: Classifier, images: Tensor, method: str) -> str:
+    found = explain(model, images, METHODS[method](), targets="all", precision="fast")
+    return f"{found.deviation:.1e}"
+
+
+def report(name: str, batch: int, few: int, repeats: int) -> None:
+    """All tables of one network."""
+    model, images = model_of(name), torch.randn(batch, 1, 48, 48)
+    cams = {
+        "ours": ours(model, images, "grad-cam"),
+        "plain forward": plain_forward(model, images),
+        "torchcam, one forward": by_torchcam(model, images),
+        "captum, per class": by_captum(model, images),
+        "pytorch-grad-cam, per class": by_grad_cam(model, images),
+        "ours, fast": fast(model, images, "grad-cam"),
+    }
+    table(f"{name}: Grad-CAM, {CLASSES} classes, batch {batch}", cams, repeats)
+    print(f"\nFast Grad-CAM lies {deviation(model, images, 'grad-cam')} from the exact maps (length over length).")
+    several = {"ours": eight(model, images), "plain forward": plain_forward(model, images)}
+    table(f"{name}: eight CAM methods, {CLASSES} classes, batch {batch}", several, repeats)
+    memory(model, images)
+    some = images[:few]
+    ablated = {
+        "ours": ours(model, some, "ablation-cam"),
+        "pytorch-grad-cam, per class": ablation_by_grad_cam(model, some),
+    }
+    table(f"{name}: Ablation-CAM, {CLASSES} classes, batch {few}", ablated, 1)
+    covers = {
+        "ours": ours(model, some, "occlusion"),
+        "captum, per class": occlusion_by_captum(model, some),
+        "captum, one class": occlusion_by_captum(model, some, classes=1),
+        "ours, fast": fast(model, some, "occlusion"),
+    }
+    table(f"{name}: occlusion 8/4, {CLASSES} classes, batch {few}", covers, max(1, repeats // 2))
+    print(f"\nFast occlusion lies {deviation(model, some, 'occlusion')} from the exact maps.")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--occluded", type=int, default=8, help="images for occlusion")
+    parser.add_argument("--few", type=int, default=8, help="images for occlusion and Ablation-CAM")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--networks", nargs="+", default=["baseline", "resnet18"])
     given = parser.parse_args()
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "captum", "grad-cam", "torchcam"))
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, float32; {libraries}")
-    for name in ARCHITECTURES:
-        model, images = model_of(name), torch.randn(given.batch, 1, 48, 48)
-        cams = {
-            "ours": ours(model, images, "grad-cam"),
-            "plain forward": plain_forward(model, images),
-            "torchcam, one forward": by_torchcam(model, images),
-            "captum, per class": by_captum(model, images),
-            "pytorch-grad-cam, per class": by_grad_cam(model, images),
-        }
-        table(f"{name}: Grad-CAM, {CLASSES} classes, batch {given.batch}", cams, given.repeats)
-        few = images[: given.occluded]
-        covers = {"ours": ours(model, few, "occlusion"), "captum, per class": occlusion_by_captum(model, few)}
-        table(f"{name}: occlusion 8/4, {CLASSES} classes, batch {given.occluded}", covers, max(1, given.repeats // 2))
+    for name in given.networks:
+        report(name, given.batch, given.few, given.repeats)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inspect_fer.datasets import DATASETS, samples, samples_for
     from inspect_fer.errors import FerError
-    from inspect_fer.explain import METHODS, explain
+    from inspect_fer.explain import METHODS, explain, forecast
     from inspect_fer.metrics import evaluate
     from inspect_fer.models import ARCHITECTURES
     from inspect_fer.models.checkpoint import load, save
@@ -39,6 +39,7 @@ _HOME = {
     "Samples": "schema",
     "evaluate": "metrics",
     "explain": "explain",
+    "forecast": "explain",
     "load": "models.checkpoint",
     "open_run": "runs",
     "overlay": "render",
@@ -66,6 +67,7 @@ __all__ = [
     "Samples",
     "evaluate",
     "explain",
+    "forecast",
     "load",
     "open_run",
     "overlay",

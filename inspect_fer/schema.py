@@ -346,6 +346,7 @@ class Explanation:
     layer: the dotted name of the layer that was read, "" for methods that read none
     input_size: (C, H, W) of the network's input
     class_free: the method's map does not depend on the target
+    relative: only differences between places count; a place that does not matter has the mean of the map
     fusion: how the maps of several layers became one, "" where one layer was read
     confidence: (N,) probability of the class that the network predicts, or None where that was not kept
     deviation: how far the maps of the fast, half-precise network lie from the exact ones on the first images: length of
@@ -362,6 +363,7 @@ class Explanation:
     input_size: tuple[int, int, int]
     footprint: Footprint = Footprint()
     class_free: bool = False
+    relative: bool = False
     fusion: str = ""
     confidence: Tensor | None = None
     deviation: float | None = None
@@ -393,6 +395,11 @@ class Explanation:
     def upsampled(self) -> Tensor:
         """The maps at the size of the input, (N, T, H, W) float32; see Footprint.upsample."""
         return self.footprint.upsample(self.maps, self.input_size[1:])
+
+    def evidence(self) -> Tensor:
+        """What a picture shows, (N, T, H, W): the maps at the size of the input, 0 where a place does not matter."""
+        maps = self.upsampled()
+        return maps - maps.mean(dim=(2, 3), keepdim=True) if self.relative else maps
 
     def of(self, rows: Tensor | list[int]) -> Self:
         """The same explanation of fewer samples, in the order of `rows`."""

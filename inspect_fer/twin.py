@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from threading import Lock
 from typing import Any, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import Tensor, fx, nn
@@ -31,6 +31,8 @@ class _Known:
 
 _KNOWN: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()
 _GRAPHS: WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], fx.Graph | None]] = WeakKeyDictionary()
+_TWINS: WeakSet[nn.Module] = WeakSet()
+_HALVES: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
 _TRACING = Lock()
 
 
@@ -62,15 +64,23 @@ def multiplies_half(device: str) -> bool:
 
 
 def half_twin(network: nn.Module) -> nn.Module:
-    """A copy of `network` in bfloat16, or itself where that is no faster or where it cannot be copied."""
+    """A copy of `network` in bfloat16, or itself where that is no faster or where it cannot be copied.
+
+    The copy of an exact twin is kept as long as that lives, since a twin never changes.
+    """
     device = next((weight.device.type for weight in network.parameters()), "cpu")
     if not multiplies_half(device) or any(_altered(module) for module in network.modules()):
         return network
-    with torch.inference_mode(mode=False):
-        try:
-            return _copy(network).bfloat16().to(memory_format=torch.channels_last)
-        except Exception:
-            return network
+    if network not in _HALVES:
+        with torch.inference_mode(mode=False):
+            try:
+                half = _copy(network).bfloat16().to(memory_format=torch.channels_last)
+            except Exception:
+                return network
+        if network not in _TWINS:
+            return half
+        _HALVES[network] = half
+    return _HALVES[network]
 
 
 def bare_copy(network: nn.Module) -> nn.Module | None:
@@ -150,7 +160,10 @@ def _verified_twin(network: nn.Module, folds: frozenset[Fold], images: Tensor) -
         agrees = (twin(first.clone()) - expected).abs().amax() <= TOLERANCE * expected.abs().amax()
     except Exception:
         return None
-    return twin if agrees else None
+    if not agrees:
+        return None
+    _TWINS.add(twin)
+    return twin
 
 
 def _copy(network: nn.Module) -> nn.Module:

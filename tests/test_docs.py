@@ -10,7 +10,8 @@ import pytest
 
 from inspect_fer.cli import main
 from inspect_fer.datasets.miniature import write_miniature
-from inspect_fer.models import build
+from inspect_fer.explain import METHODS
+from inspect_fer.models import ARCHITECTURES, build
 from inspect_fer.models.checkpoint import checkpoint_paths
 from inspect_fer.schema import ModelCard
 from inspect_fer.training import Augment, read_recipe
@@ -23,6 +24,7 @@ DOCUMENTS = (
     "docs/adding.md",
     "docs/architecture.md",
     "docs/datasets.md",
+    "docs/explaining.md",
     "docs/training.md",
     "CONTRIBUTING.md",
     "checkpoints/README.md",
@@ -34,12 +36,22 @@ def blocks(document, language):
     return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/adding.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/adding.md", "docs/explaining.md"])
 def test_python_blocks_run(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "document"}
     for block in blocks(document, "python"):
         exec(compile(block, document, "exec"), namespace)  # noqa: S102 (our own documents)
+
+
+def test_every_network_stands_beside_its_published_figure():
+    table = (ROOT / "checkpoints/README.md").read_text().split("## Beside the published figures")[1]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(ARCHITECTURES)
+
+
+def test_every_method_is_explained():
+    named = set(re.findall(r"`([a-z+-]+)`", (ROOT / "docs/explaining.md").read_text()))
+    assert set(METHODS) <= named
 
 
 def commands(document):

@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.testing import assert_close
 
 from inspect_fer.errors import CheckpointError, DataError
 from inspect_fer.schema import HEALTH, Classifier, Explanation, Footprint, ModelCard, Prediction, Samples
@@ -162,3 +165,11 @@ def test_part_of_an_explanation():
     some = explanation([[[[1.0]]], [[[2.0]]], [[[3.0]]]]).of([2, 0])
     assert (some.ids, some.maps.flatten().tolist()) == (("2", "0"), [3.0, 1.0])
     assert len(explanation([[[[1.0]]]]).of([])) == 0
+
+
+def test_evidence_of_relative_maps_is_what_they_have_above_their_mean(generator):
+    maps = torch.rand(2, 3, 4, 4, generator=generator) + 5
+    plain = Explanation(("a", "b"), maps, torch.zeros(2, 3, dtype=torch.int64), {}, "", (1, 8, 8))
+    assert_close(plain.evidence(), plain.upsampled())
+    found = replace(plain, relative=True).evidence()
+    assert_close(found, plain.upsampled() - plain.upsampled().mean(dim=(2, 3), keepdim=True))

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from inspect_fer.capture import activations, layer_shapes
 from inspect_fer.predict import predict
-from inspect_fer.twin import exact_twin
+from inspect_fer.twin import bare_copy, exact_twin, half_twin, multiplies_half
 
 
 def relative(found, expected):
@@ -222,3 +222,38 @@ def test_works_on_weights_made_in_inference_mode(make_model, images):
     assert not any(weight.is_inference() for weight in twin.parameters())
     with torch.no_grad():
         assert relative(twin(images), network(images)) <= 1e-5
+
+
+half = pytest.mark.skipif(not multiplies_half("cpu"), reason="this processor multiplies bfloat16 no faster")
+
+
+@half
+def test_the_half_twin_is_kept_with_the_twin_and_follows_the_network(tiny_model, images):
+    twin = exact_twin(tiny_model.network, (), images)
+    assert half_twin(twin) is half_twin(twin)
+    assert half_twin(tiny_model.network) is not half_twin(tiny_model.network)  # whose weights may change
+    with torch.no_grad():
+        tiny_model.network.classifier.bias += 3
+    later = half_twin(exact_twin(tiny_model.network, (), images))
+    assert_close(later.classifier.bias.float(), tiny_model.network.classifier.bias.detach(), rtol=1e-2, atol=1e-2)
+
+
+@half
+def test_half_twins_are_forgotten(tiny_model, images):
+    watched = weakref.ref(half_twin(exact_twin(tiny_model.network, (), images)))
+    with torch.no_grad():
+        tiny_model.network.classifier.bias += 1
+    exact_twin(tiny_model.network, (), images)
+    gc.collect()
+    assert watched() is None
+
+
+def test_a_bare_copy_has_no_hooks(tiny_model, images):
+    calls = []
+    tiny_model.network.features.register_forward_hook(lambda *_: calls.append(1))
+    tiny_model.network.register_forward_pre_hook(lambda *_: calls.append(2))
+    copied = bare_copy(tiny_model.network)
+    copied(images)
+    assert calls == []
+    tiny_model.network(images)
+    assert calls == [2, 1]

@@ -6,7 +6,7 @@ import warnings
 
 import typer
 
-from inspect_fer.cli import demo, explaining, reproducing, showing, sweeping, tables, training
+from inspect_fer.cli import demo, explaining, internals, reproducing, showing, sweeping, tables, training
 from inspect_fer.errors import FerError
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (training, sweeping, reproducing, explaining, showing, tables, demo):
+for group in (training, sweeping, reproducing, explaining, internals, showing, tables, demo):
     group.add_to(app)
 
 

@@ -80,6 +80,7 @@ def print_forecast(forecast: "Forecast") -> None:
     from rich.table import Table
 
     from inspect_fer.explain.budget import in_words
+    from inspect_fer.explain.cost import in_time
 
     classes = f"{forecast.targets} classes" if forecast.targets > 1 else "1 class"
     table = Table("method", "forward passes", "backward passes", "seconds", "memory")
@@ -88,14 +89,14 @@ def print_forecast(forecast: "Forecast") -> None:
     rows = {"one pass for all": forecast.shared, **forecast.methods}
     for name, cost in rows.items():
         most = "up to " if cost.passes.at_most else ""
-        passes = (f"{most}{cost.passes.forward:,g}", f"{cost.passes.backward:,g}")
+        passes = (f"{most}{cost.passes.forward:,.0f}", f"{cost.passes.backward:,.0f}")
         table.add_row(name, *passes, _seconds(cost.seconds), in_words(cost.bytes))
     console = Console()
     console.print(table)
     for name, problem in forecast.refused.items():
         console.print(f"left out: {name}: {problem}", highlight=False, markup=False)
     console.print(
-        f"{forecast.images:,} images, {classes} each: about {_seconds(forecast.seconds)} s, {in_words(forecast.bytes)} "
+        f"{forecast.images:,} images, {classes} each: about {in_time(forecast.seconds)}, {in_words(forecast.bytes)} "
         "at a time. Passes are for each image.",
         highlight=False,
     )

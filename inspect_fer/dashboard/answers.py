@@ -1,7 +1,8 @@
 """What a network says about one face, computed once under its lock and kept by the hash of all that went in."""
 
 import json
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import streamlit as st
 import torch
@@ -9,7 +10,10 @@ from torch import Tensor
 
 from inspect_fer.capture import layer_shapes
 from inspect_fer.dashboard.shared import Network, content_key
-from inspect_fer.explain import describe, explain
+from inspect_fer.errors import FerError
+from inspect_fer.explain import METHODS, Options, Precision, describe, explain, forecast, make_method
+from inspect_fer.explain.cost import Forecast
+from inspect_fer.explain.fusion import Fusion
 from inspect_fer.explain.method import Method
 from inspect_fer.images import fit
 from inspect_fer.internals import activation_maps
@@ -38,25 +42,77 @@ def answer(network: Network, face: Samples) -> Prediction:
     return _answer(network.content, content_key(face), network, face)
 
 
+@dataclass(frozen=True)
+class Manner:
+    """How maps are made: of which class, from which layers, fused how, how precisely."""
+
+    targets: Target = "predicted"
+    layer: tuple[str, ...] = ()
+    fusion: Fusion = "mean"
+    precision: Precision = "exact"
+
+    def options(self) -> Options:
+        """As `explain` takes them."""
+        return Options(targets=self.targets, layer=self.layer or None, fusion=self.fusion, precision=self.precision)
+
+
+Maps = tuple[dict[str, Explanation], dict[str, str]]
+"""Explanations by method, and for methods that the network does not allow the reason."""
+
+
 @st.cache_data(max_entries=1000, show_spinner="Explaining")
 def _why(
     network: str,  # noqa: ARG001
     face: str,  # noqa: ARG001
-    method: str,  # noqa: ARG001
-    target: Target,
-    layer: str,
+    methods: str,  # noqa: ARG001
+    manner: Manner,
     _network: Network,
     _face: Samples,
-    _method: Method,
-) -> Explanation:
+    _methods: Sequence[Method],
+) -> Maps:
+    refused: dict[str, str] = {}
+
+    def refuse(name: str, problem: FerError) -> None:
+        refused[name] = str(problem)
+
+    options = manner.options()
+    options["refuse"] = refuse
     with _network.lock:
-        return explain(_network.model, _face, _method, targets=target, layer=layer or None)
+        return explain(_network.model, _face, list(_methods), **options), refused
 
 
-def why(network: Network, face: Samples, method: Method, target: Target, layer: str) -> Explanation:
-    """Explain one face. Raises what `explain` does."""
-    words = json.dumps(describe(method), sort_keys=True)
-    return _why(network.content, content_key(face), words, target, layer, network, face, method)
+def why(network: Network, face: Samples, methods: Sequence[Method], manner: Manner) -> Maps:
+    """Explain one face by several methods, all from one pass. Raises what `explain` does."""
+    words = json.dumps([describe(method) for method in methods], sort_keys=True)
+    return _why(network.content, content_key(face), words, manner, network, face, methods)
+
+
+@st.cache_data(max_entries=1000, show_spinner="Timing")
+def _cost(
+    network: str,  # noqa: ARG001
+    methods: str,  # noqa: ARG001
+    manner: Manner,
+    _network: Network,
+    _face: Samples,
+    _methods: Sequence[Method],
+) -> Forecast:
+    with _network.lock:
+        return forecast(_network.model, _face, list(_methods), **manner.options())
+
+
+def cost(network: Network, face: Samples, methods: Sequence[Method], manner: Manner) -> Forecast:
+    """What explaining a face takes; the same for every face of a network. Raises what `forecast` does."""
+    words = json.dumps([describe(method) for method in methods], sort_keys=True)
+    return _cost(network.content, words, manner, network, face, methods)
+
+
+def quick(network: Network, face: Samples, manner: Manner) -> list[Method]:
+    """All methods that follow from the one pass, with their own options."""
+    made = [make_method(name) for name in METHODS]
+    told = cost(network, face, made, manner).methods
+    return [
+        method for method in made if (name := str(describe(method)["name"])) in told and not told[name].passes.forward
+    ]
 
 
 @st.cache_data(max_entries=16, show_spinner=False)

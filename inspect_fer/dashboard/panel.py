@@ -38,22 +38,30 @@ def show_face(face: Samples) -> None:
 
 
 def show_maps(
-    face: Samples, explanation: Explanation, shown: Mapping[int, str], names: Sequence[str], *, scale: str
+    face: Samples,
+    explanation: Explanation,
+    shown: Mapping[int, str],
+    names: Sequence[str],
+    *,
+    scale: str,
+    title: str = "",
 ) -> None:
     """Lay maps of one face over it, each with its class, its role and a remark where it is worth little.
 
     shown: columns of the explanation's targets, with what the class is to the face; names: the network's classes
+    title: stands before the class
     """
     kept = list(shown)
     explanation = replace(explanation, maps=explanation.maps[:, kept], targets=explanation.targets[:, kept])
-    pictures = overlay_pixels(face.pixels[:], explanation.upsampled(), scale=scale, zoom=zoom(face))[0]
+    pictures = overlay_pixels(face.pixels[:], explanation.evidence(), scale=scale, zoom=zoom(face))[0]
     for column, role in enumerate(shown.values()):
         name = "any class" if explanation.class_free else names[int(explanation.targets[0, column])]
         words = f"{name} · {role}" if role else name
         remark = HEALTH[int(explanation.health[0, column])]
         with st.container(gap="xsmall"):
             st.image(pictures[column], width="stretch", alt=f"{explanation.method['name']} map for {words}: {remark}")
-            st.markdown(f"**{plain(name)}**{f' · {plain(role)}' if role else ''}")
+            heading = [part for part in (title, name, role) if part]
+            st.markdown(f"**{plain(heading[0])}**{''.join(f' · {plain(part)}' for part in heading[1:])}")
             if remark in REMARKS:
                 where = explanation.broken_layer if remark == "not finite" else ""
                 st.caption(REMARKS[remark] + (f" They begin in {plain(where)}." if where else ""))

@@ -1,17 +1,18 @@
 """Widgets that several pages use: network, method with its options, class, layer and face."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any, get_type_hints
 
 import streamlit as st
 import torch
 
-from inspect_fer.dashboard.answers import Target, shapes
+from inspect_fer.dashboard.answers import Manner, Target, shapes
 from inspect_fer.dashboard.shared import OWN, Network, faces_in, network_at, network_files, plain
-from inspect_fer.errors import DataError, NetworkError
+from inspect_fer.errors import ConfigError, DataError, NetworkError
 from inspect_fer.explain import METHODS, make_method
+from inspect_fer.explain.fusion import FUSIONS
 from inspect_fer.explain.method import Method
 from inspect_fer.explain.spelling import kinds_of
 from inspect_fer.faces import crop_face
@@ -105,22 +106,43 @@ def choose_target(class_names: Sequence[str], *, labelled: bool) -> Target:
     return chosen if chosen in TARGETS else list(class_names).index(chosen)
 
 
+def map_layers(network: Network) -> tuple[list[str], str, Callable[[str], str]]:
+    """Layers that give maps larger than one cell, the one to start with, and what they are called in a list."""
+    layers = {name: shape for name, shape in shapes(network).items() if len(shape) == 4 and shape[2] * shape[3] > 1}
+    own, names = network.model.card.cam_layer, list(layers)
+
+    def words(name: str) -> str:
+        return f"{name} · {' x '.join(map(str, layers[name][1:]))}{' · default' if name == own else ''}"
+
+    return names, own if own in layers else next(reversed(names), ""), words
+
+
 def choose_layer(network: Network) -> str:
     """A layer that gives maps larger than one cell, by default the one that the network's card names."""
-    layers = {name: shape for name, shape in shapes(network).items() if len(shape) == 4 and shape[2] * shape[3] > 1}
-    own = network.model.card.cam_layer
-    names = list(layers)
-    return str(
-        st.selectbox(
-            "Layer",
-            names,
-            index=names.index(own) if own in layers else len(names) - 1,
-            format_func=lambda name: (
-                f"{name} · {' x '.join(map(str, layers[name][1:]))}{' · default' if name == own else ''}"
-            ),
-            key=f"layer {network.content}",
-        )
+    names, first, words = map_layers(network)
+    index = names.index(first) if names else 0
+    return str(st.selectbox("Layer", names, index=index, format_func=words, key=f"layer {network.content}"))
+
+
+def choose_layers(network: Network) -> tuple[str, ...]:
+    """One such layer or several."""
+    names, first, words = map_layers(network)
+    asked = "Several layers are read in one pass, and their maps become one."
+    key = f"layers {network.content}"
+    return tuple(st.multiselect("Layer", names, default=[first][: len(names)], format_func=words, key=key, help=asked))
+
+
+def choose_manner(network: Network, *, labelled: bool, reads: bool) -> Manner:
+    """The class, and for methods that read layers which ones; half precision. Raises ConfigError without a layer."""
+    targets = choose_target(network.model.card.class_names, labelled=labelled)
+    layers = choose_layers(network) if reads else ()
+    if reads and not layers:
+        raise ConfigError("Choose at least one layer for the method to read.")
+    fusion = st.selectbox("Fusion of the layers", FUSIONS, key="fusion") if len(layers) > 1 else "mean"
+    half = st.toggle(
+        "Half precision", key="half", help="Faster where the processor has bfloat16; says how far the maps are off."
     )
+    return Manner(targets, layers, fusion, "fast" if half else "exact")
 
 
 def choose_face(run: Run | None, network: Network) -> Samples | None:

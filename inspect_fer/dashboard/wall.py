@@ -74,7 +74,7 @@ def peak(explanation: Explanation) -> float:
 
 def map_tiles(explanation: Explanation, scale: str | float) -> np.ndarray:
     """Maps (N, 1, h, w) as transparent tiles (N, h', w', 4) uint8, at most SIDE high and wide."""
-    maps = explanation.upsampled()
+    maps = explanation.evidence()
     if max(maps.shape[2:]) > SIDE:
         maps = torch.nn.functional.interpolate(maps, size=(SIDE, SIDE), mode="bilinear", antialias=True)
     return heat(maps, scale=scale)[:, 0]

@@ -1,18 +1,16 @@
 """Explanation methods, and `explain`, which runs them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, cast, overload
 
-import torch
 from torch import Tensor
 
-from inspect_fer.capture import find_layer, first_not_finite
-from inspect_fer.errors import ConfigError, FerError, NetworkError
+from inspect_fer.capture import find_layer
+from inspect_fer.errors import ConfigError
 from inspect_fer.explain.ablation_cam import AblationCAM
 from inspect_fer.explain.budget import in_bytes
 from inspect_fer.explain.cam import CAM
-from inspect_fer.explain.coinciding import coinciding
 from inspect_fer.explain.contrast import Contrast, FinerCAM
 from inspect_fer.explain.cost import Forecast, forecast_of
 from inspect_fer.explain.deep_lift import DeepLift
@@ -26,12 +24,13 @@ from inspect_fer.explain.grad_cam_plus_plus import GradCAMPlusPlus, SmoothGradCA
 from inspect_fer.explain.gradients import GradientShap, InputXGradient, IntegratedGradients, Saliency, SmoothGrad
 from inspect_fer.explain.guided import Deconvnet, GuidedBackprop, GuidedGradCAM
 from inspect_fer.explain.lrp import LRP
-from inspect_fer.explain.method import Method, class_free, configured, footprint, reads_layer
+from inspect_fer.explain.method import Method, configured, reads_layer
 from inspect_fer.explain.occlusion import Occlusion
-from inspect_fer.explain.passes import Found, Plan, Refuse, maps_of
+from inspect_fer.explain.passes import Plan, Refuse, maps_of
 from inspect_fer.explain.pointwise import GradCAMElementwise, HiResCAM, LayerCAM
 from inspect_fer.explain.region_occlusion import RegionOcclusion
 from inspect_fer.explain.region_shapley import RegionShapley
+from inspect_fer.explain.results import blanks, explanations
 from inspect_fer.explain.rise import Rise
 from inspect_fer.explain.score_cam import ScoreCAM
 from inspect_fer.explain.shapley_cam import ShapleyCAM
@@ -41,7 +40,7 @@ from inspect_fer.explain.targets import Targets, resolve_targets
 from inspect_fer.explain.xgrad_cam import XGradCAM
 from inspect_fer.lookup import lookup
 from inspect_fer.predict import Images, network_input
-from inspect_fer.schema import Classifier, Explanation, Footprint, Samples, Tick
+from inspect_fer.schema import Classifier, Explanation, Samples, Tick
 
 METHODS: dict[str, type[Method]] = {
     "cam": CAM,
@@ -164,7 +163,7 @@ def explain(  # noqa: PLR0913  # a user's choices, all with defaults
         batch_size=batch_size,
         refuse=refuse,
     )
-    found = _explanations(images, blank, maps_of(images, plan, tick)) if blank else {}
+    found = explanations(images, blank, maps_of(images, plan, tick)) if blank else {}
     return next(iter(found.values())) if _is_one(methods) and found else found
 
 
@@ -185,7 +184,8 @@ def _planned(
     fast = lookup({"exact": False, "fast": True}, options.get("precision", "exact"), "precision")
     lookup(dict.fromkeys(FUSIONS), fusion, "fusion")
     layers = _layers(images.model, options.get("layer"))
-    blank = _blanks(methods, images, layers, fusion, refuse)
+    described = {key: describe(method) for key, method in methods.items()}
+    blank = blanks(methods, described, images, layers, fusion, refuse)
     fitting = {key: methods[key] for key in blank}
     targets = resolve_targets(options.get("targets", "predicted"), images.labels, len(images.model.card.class_names))
     return blank, Plan(
@@ -209,64 +209,6 @@ def _layers(model: Classifier, layer: Layers) -> tuple[str, ...]:
     for name in filter(None, layers):
         find_layer(model.network, name)
     return tuple(filter(None, layers))
-
-
-def _blanks(
-    methods: Mapping[str, Method], images: Images, layers: tuple[str, ...], fusion: Fusion, refuse: Refuse | None
-) -> dict[str, Explanation]:
-    """What is known of each explanation before any map, for the methods that fit network and input so far."""
-    blank: dict[str, Explanation] = {}
-    for key, method in methods.items():
-        try:
-            blank[key] = _blank(key, method, images, layers, fusion)
-        except FerError as problem:
-            if refuse is None:
-                raise
-            refuse(key, problem)
-    return blank
-
-
-def _blank(key: str, method: Method, images: Images, layers: tuple[str, ...], fusion: Fusion) -> Explanation:
-    """Raises NetworkError where there is no layer to read, ConfigError where the method does not fit the input."""
-    none, size = torch.empty(0), images.model.card.input_size
-    if not reads_layer(method):
-        return Explanation(
-            images.ids, none, none, describe(method), "", size, footprint(method, size), class_free(method)
-        )
-    if not layers:
-        raise NetworkError(f"{key} reads a layer, and the network's card names none; name one with layer=.")
-    together = fusion if len(layers) > 1 else ""
-    where = " + ".join(layers)
-    return Explanation(
-        images.ids, none, none, describe(method), where, size, Footprint(), class_free(method), fusion=together
-    )
-
-
-def _explanations(images: Images, blank: Mapping[str, Explanation], found: Found) -> dict[str, Explanation]:
-    """What was found, with what it is worth."""
-    card = images.model.card
-    sure = (found.logits.sigmoid() if card.output == "sigmoid" else found.logits.softmax(dim=1)).amax(dim=1)
-    same = coinciding(found.maps)
-    return {
-        key: replace(
-            blank[key],
-            maps=maps,
-            targets=found.targets,
-            confidence=sure,
-            deviation=found.deviations.get(key),
-            same_as=same[key],
-            broken_layer=_broken_layer(images, maps),
-        )
-        for key, maps in found.maps.items()
-    }
-
-
-def _broken_layer(images: Images, maps: Tensor) -> str:
-    """Where the first image whose maps are not finite goes wrong; "" where all are finite."""
-    broken = (~maps.isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist()
-    if not broken:
-        return ""
-    return first_not_finite(images.model.network, images.read(slice(broken[0], broken[0] + 1))) or "gradients"
 
 
 def _is_one(methods: Wanted) -> bool:

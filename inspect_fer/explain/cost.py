@@ -57,6 +57,14 @@ class Forecast:
         return max(cost.bytes for cost in (self.shared, *self.methods.values()))
 
 
+def in_time(seconds: float) -> str:
+    """Seconds for people, such as "4 min"."""
+    for unit, size in (("h", 3600), ("min", 60), ("s", 1)):
+        if seconds >= size:
+            return f"{seconds / size:.2g} {unit}" if seconds / size < 10 else f"{seconds / size:,.0f} {unit}"
+    return "less than a second"
+
+
 @dataclass(frozen=True)
 class _Probe:
     """What a few images told: seconds an image forward and back, the passes of their layers, memory."""

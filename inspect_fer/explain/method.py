@@ -54,8 +54,8 @@ class SharedMethod(Protocol):
 class OwnMethod(Protocol):
     """Makes passes of its own. May have `reads_layer = True`, `class_free = True` and `footprint(input_size)`.
 
-    `unfolded = True` where it needs the network as it is, batch norms and all, not its faster twin; `precise = True`
-    where half precision does not serve it.
+    `relative = True` where only differences between places count. `unfolded = True` where it needs the network as it
+    is, batch norms and all, not its faster twin; `precise = True` where half precision does not serve it.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -95,6 +95,11 @@ def passes_of(method: Method, setting: Setting) -> Passes:
     """What a method costs per image beside the shared pass."""
     told = getattr(method, "passes", None)
     return told(setting) if told else Passes()
+
+
+def relative(method: Method) -> bool:
+    """Whether only the differences between places of the method's maps count."""
+    return getattr(method, "relative", False)
 
 
 def footprint(method: Method, input_size: tuple[int, int, int]) -> Footprint:

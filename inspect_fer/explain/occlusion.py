@@ -6,15 +6,15 @@ from math import ceil
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.capture import leave_no_trace, logits_of
 from inspect_fer.errors import ConfigError
+from inspect_fer.explain.budget import at_once
+from inspect_fer.explain.incremental import logits_under
+from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.schema import Classifier, Footprint
-
-AT_ONCE = 128
-"""How many occluded images go through the network at a time."""
 
 
 def windows(length: int, window: int, stride: int) -> tuple[tuple[int, int], ...]:
@@ -53,6 +53,13 @@ def _inside(spans: tuple[tuple[int, int], ...], length: int, device: torch.devic
     return (bounds[:, :1] <= positions) & (positions < bounds[:, 1:])
 
 
+def whole_logits(network: nn.Module, images: Tensor, fill: Tensor, places: Footprint) -> tuple[Tensor, Tensor]:
+    """The logits of images (N, C, H, W) and of each under each window, computed whole: (N, K) and (N, windows, K)."""
+    batches = occluded(images, fill, places, at_once())
+    covered = torch.cat([logits_of(network, batch) for batch in batches])
+    return logits_of(network, images), covered.view(len(images), -1, covered.shape[1])
+
+
 @dataclass(frozen=True)
 class Occlusion:
     """By how much the target's logit falls when a window of the image is covered.
@@ -81,6 +88,11 @@ class Occlusion:
             raise ConfigError(f"A window of {self.window} pixels does not fit an image of {height} x {width}.")
         return Footprint(windows(height, self.window, self.stride), windows(width, self.window, self.stride))
 
+    def passes(self, setting: Setting) -> Passes:
+        """What an image costs; less where only what a window reaches is computed again."""
+        places = self.footprint(setting.input_size)
+        return Passes(1 + len(places.rows) * len(places.columns), at_most=True)
+
     def filling(self, images: Tensor) -> Tensor:
         """What stands under the windows, (N, C, H, W)."""
         if self.fill == "mean":
@@ -95,11 +107,8 @@ class Occlusion:
         places = self.footprint((channels, height, width))
         with leave_no_trace(model.network):
             with torch.inference_mode():
-                batches = occluded(images, self.filling(images), places, AT_ONCE)
-                covered = torch.cat([logits_of(model.network, batch) for batch in batches])
-                clean = logits_of(model.network, images)
-            left = covered.view(len(images), -1, covered.shape[1]).transpose(1, 2)  # (N, K, windows)
-            falls = (clean[..., None] - left).gather(
-                1, targets.to(left.device)[..., None].expand(-1, -1, left.shape[2])
-            )
-            return falls.view(*targets.shape, len(places.rows), len(places.columns))
+                given = model.network, images, self.filling(images), places
+                clean, covered = logits_under(*given) or whole_logits(*given)
+            falls = (clean[:, None] - covered).mT  # (N, K, windows)
+            chosen = targets.to(falls.device)[..., None].expand(-1, -1, falls.shape[2])
+            return falls.gather(1, chosen).view(*targets.shape, len(places.rows), len(places.columns))

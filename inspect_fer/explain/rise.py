@@ -47,6 +47,8 @@ def rise(scores: Tensor, masks: Tensor, keep: float) -> Tensor:
 class Rise:
     """The target's score, expected over random masks that let a pixel through.
 
+    Every pixel gets some score, even one that does not matter; pictures show what it has above or below the mean.
+
     masks: how many; cells: of a mask's grid, along each side; keep: the chance of a cell to be let through
     score: "probability" as published, or "logit"
     fill: what stands under a mask: 0 as published, a value in network-input units, "mean" of the image, or "blur"
@@ -60,6 +62,7 @@ class Rise:
     fill: Fill = 0.0
 
     own_passes: ClassVar[bool] = True
+    relative: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_count("RISE", "masks", self.masks)

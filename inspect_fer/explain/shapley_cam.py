@@ -89,7 +89,7 @@ class ShapleyCAM:
             with torch.inference_mode(mode=False), torch.enable_grad():
                 first, second = curvature(leaf, utility(logits, targets, self.utility))
         except RuntimeError as problem:
-            if not any(words in str(problem) for words in ("is not implemented", "differentiate twice")):
+            if not any(words in str(problem) for words in ("not implemented", "not supported")):
                 raise
             return None
         return first.to(shared.features.dtype), second.to(shared.features.dtype)

@@ -4,7 +4,9 @@ import operator
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from copy import deepcopy
+from itertools import chain
 from typing import Any
 
 import torch
@@ -16,7 +18,7 @@ from inspect_fer.errors import NetworkError
 from inspect_fer.twin import _TRACING, _Tracer
 
 TOLERANCE = 1e-6
-"""How far the copy's logits may lie from the network's, relative to the largest; ten times that with norms folded."""
+"""How far the copy's logits may lie from the network's, relative to the largest."""
 
 POOLING = ("kernel_size", "stride", "padding")
 MODULES: dict[Any, tuple[type[nn.Module], tuple[str, ...]]] = {
@@ -47,10 +49,19 @@ NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlp
 def unshared(network: nn.Module, images: Tensor, *, fold: bool = False) -> fx.GraphModule:
     """Trace a copy of the network and give each call of a module or activation function a module of its own.
 
-    network: a copy that may be changed; images (N, C, H, W), of which the first two are used to see that both agree.
+    network: a copy that may be changed; images (N, C, H, W), of which the first two are used to see that both agree:
+    in double precision, for the rounding of folded norms adds up with depth and is large beside logits near 0.
     fold: merge batch norms into the convolutions before them. Raises NetworkError where the network cannot be traced,
     or the copy answers differently.
     """
+    if all(each.dtype == torch.float32 for each in chain(network.parameters(), network.buffers()) if each.ndim):
+        with suppress(RuntimeError, TypeError):  # it may insist on its own precision, as may the device
+            return _unshared(network.double(), images.double(), fold, TOLERANCE).float()
+        network.float()
+    return _unshared(network, images, fold, 100 * TOLERANCE if fold else TOLERANCE)
+
+
+def _unshared(network: nn.Module, images: Tensor, fold: bool, tolerance: float) -> fx.GraphModule:  # noqa: FBT001
     with torch.no_grad():
         expected = network(images[:2].clone())
         traced = _traced(network)
@@ -62,7 +73,7 @@ def unshared(network: nn.Module, images: Tensor, *, fold: bool = False) -> fx.Gr
         for name in ("_forward_hooks", "_forward_pre_hooks"):  # the owner's, on the network as a whole
             setattr(traced, name, getattr(network, name))
         off = (traced(images[:2].clone()) - expected).abs().amax()
-    if not off <= TOLERANCE * (10 if fold else 1) * expected.abs().amax():
+    if not off <= tolerance * expected.abs().amax():
         raise NetworkError(
             f"This network's copy with modules of its own is {float(off):.2g} off in its logits; "
             "use integrated-gradients, which needs no such copy."
@@ -115,7 +126,9 @@ def put_module(traced: fx.GraphModule, node: fx.Node, module: nn.Module, inputs:
 
 def _replace(traced: fx.GraphModule, node: fx.Node) -> None:
     """Turn a function into its module, a mean over the map into pooling, an addition in place into a plain one."""
-    if node.op == "call_module" and isinstance(traced.get_submodule(str(node.target)), NOTHING):
+    if node.target is F.relu6 or _is_module(traced, node, (nn.ReLU6,)):
+        _cap(traced, node)
+    elif _is_module(traced, node, NOTHING):
         _drop(traced, node)
     elif node.op not in ("call_function", "call_method"):
         return
@@ -133,6 +146,25 @@ def _replace(traced: fx.GraphModule, node: fx.Node) -> None:
         put_module(traced, node, kind(**{name: options[name] for name in names if name in options}), (source,))
     elif _is_mean_of_map(node):
         _pool(traced, node)
+
+
+def _is_module(traced: fx.GraphModule, node: fx.Node, kinds: tuple[type[nn.Module], ...]) -> bool:
+    return node.op == "call_module" and isinstance(traced.get_submodule(str(node.target)), kinds)
+
+
+def _cap(traced: fx.GraphModule, node: fx.Node) -> None:
+    """Turn ReLU6 into a ReLU and a ceiling behind it, torch.clamp with max=6 alone."""
+    put_module(traced, node, nn.ReLU(), (node.all_input_nodes[0],))
+    with traced.graph.inserting_after(node):
+        capped = traced.graph.call_function(torch.clamp, (node,), {"max": 6.0})
+    node.replace_all_uses_with(capped, delete_user_cb=lambda user: user is not capped)
+
+
+def ceiling_of(node: fx.Node) -> float | None:
+    """What a node caps its values at, if that is all that it does."""
+    alone = node.target is torch.clamp and len(node.args) == 1 and list(node.kwargs) == ["max"]
+    highest = node.kwargs["max"] if alone else None
+    return float(highest) if isinstance(highest, int | float) else None
 
 
 def _drop(traced: fx.GraphModule, node: fx.Node) -> None:

@@ -83,7 +83,7 @@ def overlay(samples: Samples, explanation: Explanation, *, scale: str = "own", l
     faces = samples.find(shown.ids) if shown.ids else samples[:0]
     pixels = faces.pixels[:]
     zoom = max(1, round(TILE / pixels.shape[2]))
-    pictures = overlay_pixels(pixels, shown.upsampled(), scale=scale, zoom=zoom)
+    pictures = overlay_pixels(pixels, shown.evidence(), scale=scale, zoom=zoom)
     plain = enlarge(pixels, pictures.shape[2:4]).round().byte().numpy() if shown.ids else pictures
     names = samples.class_names
     rows = []

@@ -125,7 +125,7 @@ def _views(
     shown = [(targets.index(target), role) for target, role in wanted.items() if target in targets]
     shown = [(0, "any class")] if why.class_free else shown or [(0, "explained")]
     columns = [column for column, _ in shown]
-    maps = why.upsampled()[:, columns]
+    maps = why.evidence()[:, columns]
     if max(maps.shape[2:]) > SIDE:
         maps = F.interpolate(maps, size=(SIDE, SIDE), mode="bilinear", antialias=True)
     pictures = heat(maps, scale=scale)[0]

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from inspect_fer.datasets.synthetic import load_synthetic
+from inspect_fer.explain.cost import Forecast
 from inspect_fer.models.checkpoint import load
 from inspect_fer.predict import predict
 from inspect_fer.runs import faces_of, open_run, save_run
@@ -185,6 +186,63 @@ def test_impossible_options_are_one_sentence(open_page):
     app.selectbox(key="method").set_value("occlusion").run()
     app.number_input(key="occlusion window").set_value(99).run()
     assert "does not fit an image of 48 x 48" in app.error[0].value
+
+
+def test_explain_says_what_maps_take_and_which_are_alike(open_page):
+    app = open_page("explain")
+    assert "Takes 1 forward pass, less than a second" in words(app)
+    app.selectbox(key="method").set_value("layer-cam").run()
+    assert "the same map, up to a factor, as" in words(app)
+    assert "grad-cam-elementwise" in words(app)
+
+
+def test_what_takes_long_waits_for_a_click(open_page):
+    app = open_page("explain")
+    app.selectbox(key="method").set_value("rise").run()
+    app.number_input(key="rise masks").set_value(10_000_000).run()
+    assert fine(app), words(app)
+    assert "Takes 10,000,001 forward passes" in words(app)
+    assert "rise: 48 x 48 cells" not in words(app)
+    assert any(button.label.startswith("Compute (") for button in app.button)
+
+
+def test_a_click_computes(open_page, monkeypatch):
+    monkeypatch.setattr(Forecast, "seconds", 60.0)
+    app = open_page("explain")
+    assert "grad-cam, read at" not in words(app)
+    next(button for button in app.button if button.label == "Compute (1 min)").click().run()
+    assert "grad-cam, read at" in words(app)
+    app.selectbox(key="class True").set_value("fear").run()
+    assert "grad-cam, read at" not in words(app)
+
+
+def test_several_layers_are_fused(open_page):
+    app = open_page("explain")
+    app.multiselect[0].set_value(["blocks.1.relu", "blocks.3.relu"]).run()
+    assert fine(app), words(app)
+    assert "read at blocks.1.relu + blocks.3.relu, fused by mean: 48 x 48 cells" in words(app)
+    app.multiselect[0].set_value([]).run()
+    assert "Choose at least one layer" in app.error[0].value
+
+
+def test_half_precision_says_how_far_it_is_off(open_page):
+    app = open_page("explain")
+    app.toggle(key="half").set_value(True).run()
+    assert fine(app), words(app)
+    assert "% off the exact map" in words(app)
+
+
+def test_methods_stand_side_by_side(open_page):
+    app = open_page("explain", view="Side by side")
+    assert fine(app), words(app)
+    assert "**grad-cam**" in words(app)
+    assert "**eigen-cam** · any class" in words(app)
+    app.multiselect(key="methods").set_value(["cam", "layer-cam", "grad-cam-elementwise"]).run()
+    assert fine(app), words(app)
+    assert "cam: CAM needs global average pooling" in words(app)
+    assert "same as grad-cam-elementwise" in words(app)
+    app.multiselect(key="methods").set_value([]).run()
+    assert "Choose a method." in app.info[0].value
 
 
 def test_an_unknown_sample_is_one_sentence(open_page):

@@ -39,6 +39,26 @@ def each_target(features):
     return check
 
 
+@pytest.fixture(scope="session")
+def state_of():
+    """Everything that a call might leave behind on a network, and the random state, to compare before with after."""
+
+    def state(network):
+        tensors = [*network.parameters(), *network.buffers()]
+        inside = [(key, value) for module in network.modules() for key, value in vars(module).items()]
+        return {
+            "training": [module.training for module in network.modules()],
+            "hooks": [len(value) for key, value in inside if "hooks" in key],
+            "modules": [(name, id(module)) for name, module in network.named_modules()],
+            "tensors": [(id(each), each.data_ptr(), each._version, each.requires_grad) for each in tensors],
+            "sums": [float(each.detach().sum()) for each in tensors],
+            "gradients": [(id(each.grad), each.grad is not None and float(each.grad.sum())) for each in tensors],
+            "random": torch.get_rng_state().tolist(),
+        }
+
+    return state
+
+
 @pytest.fixture(params=["tiny", "mlp"])
 def model(request, make_model):
     return make_model(request.param)

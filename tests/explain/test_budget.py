@@ -11,6 +11,7 @@ from inspect_fer.capture import Meter
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain import METHODS, explain, forecast
 from inspect_fer.explain.budget import at_once, in_bytes, in_words, rows_within
+from inspect_fer.explain.cost import in_time
 
 BUDGET = 300_000
 
@@ -126,6 +127,11 @@ def test_forecast_passes_are_those_that_are_made(make_model, images, name):
     made = Counting.rows / 4 - expected.shared.passes.forward
     assert made <= told.forward + 1.5
     assert told.at_most or made >= told.forward - 0.5
+
+
+def test_times_in_words():
+    said = ["less than a second", "1.5 s", "42 s", "1.5 min", "12 min", "2 h", "100 h"]
+    assert [in_time(seconds) for seconds in (0.3, 1.5, 42, 90, 720, 7200, 360_000)] == said
 
 
 def test_a_forecast_names_seconds_and_bytes(tiny_model, mlp_model, images):

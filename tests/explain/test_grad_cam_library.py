@@ -10,12 +10,15 @@ from inspect_fer.explain import KPCACAM, explain
 pytest.importorskip("pytorch_grad_cam")
 
 
-def first_component(points, kernel):
+def first_component(points, kernel, gamma):
     """The leading eigenvector of the centred kernel matrix, times the root of its eigenvalue, in float64."""
     points = points - points.mean(dim=0)
     gram = points @ points.T
+    gamma = gamma or 1 / points.shape[1]
     if kernel == "sigmoid":
-        gram = torch.tanh(gram / points.shape[1] + 1)
+        gram = torch.tanh(gamma * gram + 1)
+    if kernel == "rbf":
+        gram = torch.exp(-gamma * torch.cdist(points, points) ** 2)
     ones = torch.full_like(gram, 1 / len(gram))
     centred = gram - ones @ gram - gram @ ones + ones @ gram @ ones
     values, vectors = torch.linalg.eigh(centred)
@@ -27,13 +30,13 @@ def up_to_the_sign(found, expected, **close):
     assert_close(found, sign * expected, **close)
 
 
-@pytest.mark.parametrize("kernel", ["linear", "sigmoid"])
-def test_kpca_is_the_first_component_of_the_kernel_matrix(tiny_model, images, kernel):
-    maps = explain(tiny_model, images, KPCACAM(kernel=kernel), targets="all")
+@pytest.mark.parametrize(("kernel", "gamma"), [("linear", 0), ("sigmoid", 0), ("sigmoid", 0.05), ("rbf", 0.3)])
+def test_kpca_is_the_first_component_of_the_kernel_matrix(tiny_model, images, kernel, gamma):
+    maps = explain(tiny_model, images, KPCACAM(kernel=kernel, gamma=gamma), targets="all")
     features = tiny_model.network.features(images).detach().double()
     for values, found in zip(features, maps.maps, strict=True):
         points = values.flatten(1).T
-        expected = first_component(points, kernel).view_as(found[0]).float()
+        expected = first_component(points, kernel, gamma).view_as(found[0]).float()
         up_to_the_sign(found[0], expected, rtol=1e-3, atol=1e-4)
         assert_close(found, found[:1].expand_as(found))
     assert maps.class_free

@@ -31,7 +31,8 @@ LINEAR_ONLY = {"cam"}
 RULED = {"deep-lift", "lrp"}  # refuse what they have no rule for, such as a square root
 TURNED = {"hires-cam", "grad-cam-elementwise", "layer-cam", "eigen-grad-cam", "seg-eigen-cam", "full-grad"}
 TURNED |= {"saliency", "smooth-grad", "guided-backprop", "deconvnet"}
-"""Gradients place by place: in half precision the sign at a ReLU turns at single ones, up to 41 % of the maximum."""
+TURNED_IN = {(name, "mlp") for name in TURNED} | {("full-grad", "tiny"), ("deconvnet", "tiny")}
+"""Gradients place by place: in half precision a ReLU's sign turns at single ones, of which few places of a map know."""
 CASES = [(name, kind) for name in METHODS for kind in ("tiny", "mlp") if kind == "tiny" or name not in LINEAR_ONLY]
 
 
@@ -50,20 +51,6 @@ def method(case):
 @pytest.fixture
 def model(case):
     return case[1]
-
-
-def state_of(network):
-    """Everything that a call might leave behind on a network."""
-    return {
-        "training": [module.training for module in network.modules()],
-        "hooks": [
-            len(value) for module in network.modules() for name, value in vars(module).items() if "hooks" in name
-        ],
-        "weights": [(id(w), w.data_ptr(), w._version, w.requires_grad, w.grad) for w in network.parameters()],
-        "buffers": [(id(b), b.data_ptr(), b._version) for b in network.buffers()],
-        "random": torch.get_rng_state().tolist(),
-        "values": {name: value.tolist() for name, value in network.state_dict().items()},
-    }
 
 
 def test_maps_are_finite_float32_of_the_right_shape(model, method, images):
@@ -107,7 +94,7 @@ def test_the_target_matters(model, method, images):
     assert (name in CLASS_FREE) == torch.allclose(maps[:, 0], maps[:, 1])
 
 
-def test_leaves_no_trace(model, method, images):
+def test_leaves_no_trace(model, method, images, state_of):
     network, given = model.network.train(), images.clone()
     next(iter(network.children())).eval()
     before = state_of(network)
@@ -121,7 +108,7 @@ class Failing(nn.Module):
         raise ZeroDivisionError
 
 
-def test_leaves_no_trace_when_the_network_fails(model, method, images):
+def test_leaves_no_trace_when_the_network_fails(model, method, images, state_of):
     network = model.network.train()
     network.classifier = nn.Sequential(network.classifier, Failing())
     before = state_of(network)
@@ -180,14 +167,16 @@ def test_hooks_of_the_owner_act(model, method, images):
         )
 
 
-def test_half_precision_networks_come_close(model, method, images):
+def test_half_precision_networks_come_close(request, model, method, images):
     expected = explain(model, images, method, targets="all").maps
     model.network.bfloat16()
     found = explain(model, images, method, targets="all").maps
     assert found.dtype == torch.float32
+    off = (found - expected).abs() / expected.abs().amax()
+    assert off.quantile(0.95) < 0.05
     assert (found - expected).norm() < 0.2 * expected.norm()
-    if describe(method)["name"] not in TURNED:
-        assert (found - expected).abs().amax() < 0.1 * expected.abs().amax()
+    if request.node.callspec.params["case"] not in TURNED_IN:
+        assert off.amax() < 0.1
 
 
 class Functional(nn.Module):

@@ -7,6 +7,7 @@ from math import factorial
 import pytest
 import torch
 from torch import nn
+from torch.nn.functional import scaled_dot_product_attention as fuse
 from torch.testing import assert_close
 
 from inspect_fer.errors import ConfigError, NetworkError
@@ -121,3 +122,53 @@ def test_what_cannot_be_explained(tiny_model, images):
     broken = replace(tiny_model, network=Broken(), card=replace(tiny_model.card, cam_layer="conv"))
     with pytest.raises(NetworkError, match="No gradient"):
         explain(broken, images, "shapley-cam")
+
+
+class Attentive(nn.Module):
+    """Attention among the places of a convolution, fused or written out; `conv` is read."""
+
+    def __init__(self, attend):
+        super().__init__()
+        self.conv, self.classifier, self.attend = nn.Conv2d(1, 4, 4, stride=4), nn.Linear(4, 5), attend
+
+    def forward(self, images):
+        tokens = self.conv(images).flatten(2).mT
+        return self.classifier(self.attend(tokens, tokens, tokens).mean(dim=1))
+
+
+def written_out(queries, keys, values):
+    return (queries @ keys.mT / queries.shape[2] ** 0.5).softmax(dim=2) @ values
+
+
+def test_fused_attention_has_the_second_derivative_of_plain_attention(tiny_model, images):
+    card = replace(tiny_model.card, cam_layer="conv")
+    plain, fused = (replace(tiny_model, network=Attentive(f).eval(), card=card) for f in (written_out, fuse))
+    fused.network.load_state_dict(plain.network.state_dict())
+    expected = explain(plain, images, ["shapley-cam", "grad-cam"], targets="all")
+    assert_close(explain(fused, images, "shapley-cam", targets="all").maps, expected["shapley-cam"].maps)
+    assert (expected["shapley-cam"].maps - expected["grad-cam"].maps).abs().amax() > 1e-3
+
+
+class Single(torch.autograd.Function):
+    """Doubles, and has a derivative that has none itself."""
+
+    @staticmethod
+    def forward(_ctx, values):
+        return values * 2
+
+    @staticmethod
+    def backward(_ctx, gradient):
+        return Derivative.apply(gradient)
+
+
+class Derivative(Single):
+    @staticmethod
+    def backward(_ctx, _gradient):
+        raise RuntimeError("The second derivative is not implemented.")
+
+
+def test_no_second_derivative_is_said(tiny_model, images):
+    network = Attentive(lambda queries, _keys, values: Single.apply(queries) * values).eval()
+    model = replace(tiny_model, network=network, card=replace(tiny_model.card, cam_layer="conv"))
+    with pytest.raises(NetworkError, match="second derivatives, and what lies behind layer 'conv' has none; use grad"):
+        explain(model, images, "shapley-cam")

@@ -1,5 +1,6 @@
-"""What is inside the network: its layers, the kernels of its convolutions, and what a layer makes of one face."""
+"""What is inside the network: layers, weights, what a layer makes of a face, what channels do and what excites them."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
@@ -7,12 +8,14 @@ import streamlit as st
 from torch import Tensor
 
 from inspect_fer.capture import find_layer
+from inspect_fer.dashboard import inside as parts
 from inspect_fer.dashboard.answers import fitted, inside, shapes
 from inspect_fer.dashboard.charts import feature_chart
+from inspect_fer.dashboard.inside_charts import signed_chart
 from inspect_fer.dashboard.panel import show_face
 from inspect_fer.dashboard.pickers import choose_face, choose_network
 from inspect_fer.dashboard.shared import Network, boundary, current_run, plain
-from inspect_fer.internals import convolutions, filters
+from inspect_fer.internals import LOGITS, convolutions, filters
 from inspect_fer.render import activation_sheet, filter_sheet
 from inspect_fer.schema import Samples
 
@@ -43,25 +46,27 @@ def kernels(network: Network) -> None:
     st.image(filter_sheet(weights, limit=limit), alt=f"Kernels of {name}, {words}")
 
 
-def activations(values: Tensor, layer: str) -> None:
-    """What one layer gives for the face."""
+def activations(values: Tensor, layer: str, names: Sequence[str]) -> None:
+    """What one layer gives for the face. names: of the classes, where the layer gives the logits."""
     words = " x ".join(map(str, values.shape))
     st.caption(f"{plain(layer)} gives {words} " + ("(channels, height, width)" if values.ndim == 3 else "features"))
     if values.ndim == 3:
         st.image(activation_sheet(values), alt=f"Activation maps of {layer}, {words}")
+    elif len(names) == len(values):
+        st.altair_chart(signed_chart(names, values.tolist(), "logit"), alt=f"Logits, {words}")
     else:
         st.altair_chart(feature_chart(values.tolist()), alt=f"Features of {layer}, {words}")
 
 
 def looked_at(network: Network, chosen: Samples | None) -> None:
     """A layer of the user's choice, and what it makes of the face."""
-    names, own = list(shapes(network)), network.model.card.cam_layer
-    start = names.index(own) if own in names else 0
-    layer = st.selectbox("Layer", names, index=start, key=f"looked at {network.content}")
+    layer = parts.choose_any_layer(network, "looked at")
     if chosen is None:
         st.info("Upload a picture of one face to see what the layer makes of it.")
-    else:
-        activations(inside(network, fitted(chosen, network.model.card), layer), layer)
+        return
+    values = inside(network, fitted(chosen, network.model.card), layer)
+    last = next(reversed(shapes(network)))
+    activations(values, layer, network.model.card.class_names if layer in {LOGITS, last} else ())
 
 
 def listed(network: Network) -> None:
@@ -78,7 +83,7 @@ def listed(network: Network) -> None:
 
 
 def page() -> None:
-    """Draw the page; of the tabs only the open one is computed."""
+    """Draw the page; only what is chosen is computed. Pills, because so many tabs would not fit."""
     st.title("Layers", anchor=False)
     st.caption("What the network is made of, and what its layers make of a face.")
     run = current_run()
@@ -90,12 +95,21 @@ def page() -> None:
             show_face(chosen)
             st.caption(plain(chosen.ids[0]))
     with right:
-        names = ("Activation maps", "Filter kernels", "Table of layers")
-        draw = (partial(looked_at, network, chosen), partial(kernels, network), partial(listed, network))
-        for tab, show in zip(st.tabs(names, on_change="rerun", key="tab"), draw, strict=True):
-            if tab.open:
-                with tab, boundary():
-                    show()
+        draw = {
+            "Activation maps": partial(looked_at, network, chosen),
+            "Contributions": partial(parts.contributed, network, chosen),
+            "Channels off": partial(parts.switched, network, chosen),
+            "Gates": partial(parts.gated, network, chosen),
+            "Exciting faces": partial(parts.exciting, network, run),
+            "Visualisation": partial(parts.visualised, network),
+            "Filter kernels": partial(kernels, network),
+            "Dense weights": partial(parts.dense, network),
+            "Table of layers": partial(listed, network),
+        }
+        st.session_state.setdefault("tab", next(iter(draw)))
+        tab = st.pills("What to see", list(draw), required=True, key="tab", label_visibility="collapsed", wrap=True)
+        with boundary():
+            draw[str(tab)]()
 
 
 page()

@@ -102,6 +102,13 @@ def test_relevance_is_kept_where_there_are_no_biases(any_network, card, images, 
     assert_close(maps.sum(dim=(2, 3)), network(images.double()).detach().float(), rtol=1e-4, atol=1e-6)
 
 
+def test_logits_near_zero_are_no_reason_to_refuse(tiny_model, images):
+    """Rounding of the folded copy is large beside them."""
+    last = tiny_model.network.classifier
+    last.bias.data -= tiny_model.network(images[:1])[0].detach() - 1e-7
+    assert explain(tiny_model, images[:1], "lrp").maps.any()
+
+
 def lrp_by_hand(weights, image, target, epsilon):
     """The epsilon rule (eq. 58 of Bach et al.) through dense layers with ReLU between, in loops."""
     values = [image]

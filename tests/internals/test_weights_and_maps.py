@@ -1,4 +1,4 @@
-"""Filter kernels and activation maps."""
+"""Filter kernels, matrices and activation maps."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from inspect_fer.errors import NetworkError, UnknownNameError
-from inspect_fer.internals import activation_maps, convolutions, filters
+from inspect_fer.internals import LOGITS, activation_maps, convolutions, dense_weights, filters, linears
 
 
 def test_filters_are_copies_of_the_kernels(mlp_model):
@@ -55,3 +55,32 @@ def test_other_shapes_are_an_error(mlp_model, images):
     mlp_model.network.blocks.add_module("flat", nn.Flatten(2))
     with pytest.raises(NetworkError, match="gives 4 x 6 x 9, neither maps"):
         activation_maps(mlp_model, images, "blocks.flat")
+
+
+def test_dense_weights_are_copies_of_the_matrix(mlp_model):
+    network = mlp_model.network
+    assert linears(network) == ["hidden", "classifier"]
+    weights = dense_weights(network, "hidden")
+    assert_close(weights, network.hidden.weight.detach())
+    weights.zero_()
+    assert network.hidden.weight.any()
+
+
+def test_a_layer_without_a_matrix_is_an_error(mlp_model):
+    with pytest.raises(UnknownNameError, match=r"No linear layer is called 'hiden'\. Did you mean 'hidden'\?"):
+        dense_weights(mlp_model.network, "hiden")
+    with pytest.raises(NetworkError, match=r"is a Conv2d, no linear layer\. Choose from: hidden, classifier"):
+        dense_weights(mlp_model.network, "blocks.0.conv")
+
+
+def test_the_logits_can_be_looked_at(mlp_model, images):
+    """By the name of the last layer, or as "logits" whatever the last layer is called."""
+    expected = mlp_model.network(images).detach()
+    assert_close(activation_maps(mlp_model, images, LOGITS, batch_size=3), expected)
+    assert_close(activation_maps(mlp_model, images, "classifier"), expected)
+
+
+def test_a_layer_called_logits_is_that_layer(mlp_model, images):
+    network = mlp_model.network
+    network.logits = network.hidden
+    assert_close(activation_maps(mlp_model, images, LOGITS), activation_maps(mlp_model, images, "hidden"))

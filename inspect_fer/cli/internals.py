@@ -1,0 +1,62 @@
+"""`internals`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inspect_fer.cli.terminal import Model, Split, progress
+from inspect_fer.errors import ConfigError
+from inspect_fer.lookup import lookup
+
+What = Annotated[
+    str,
+    typer.Option(
+        help="layers (a list), filters, weights, activations, contributions, gates, switched-off, exciting, visualise."
+    ),
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command("internals", epilog="inspect-fer internals --model demo --what contributions --data synthetic:20")(
+        internals
+    )
+
+
+def internals(
+    model: Model,
+    what: What = "layers",
+    layer: Annotated[str | None, typer.Option(help="Which layer; 'logits' is what comes before the softmax.")] = None,
+    data: Annotated[str | None, typer.Option("--data", "-d", help="KIND:PATH of the faces to look at.")] = None,
+    split: Split = "test",
+    sample: Annotated[int, typer.Option(min=0, help="Which of the faces, where one is looked at.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, help="Search so many faces for exciting ones.")] = 1000,
+    target: Annotated[
+        str, typer.Option(help="Classes that channels contribute to: predicted, label, all, or one by name or id.")
+    ] = "predicted",
+    channels: Annotated[str | None, typer.Option(help="Which channels, such as 0,3,8-11.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of a feature visualisation.")] = 100,
+    seed: Annotated[int, typer.Option(help="Where a feature visualisation begins.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A .png file; by default reports/internals/MODEL-WHAT.png.")
+    ] = None,
+) -> None:
+    """Look inside a network: weights, activations, what channels do for classes, what excites them."""
+    from inspect_fer.cli.inside import VIEWS, Asked, layer_table
+    from inspect_fer.models.checkpoint import load
+    from inspect_fer.render import png_bytes
+
+    file = out or Path("reports") / "internals" / f"{Path(model).stem}-{what}.png"
+    if file.suffix.lower() != ".png":
+        raise ConfigError(f"A picture is written as PNG; call it {file.with_suffix('.png')}.")
+    if what == "layers":
+        layer_table(load(model))
+        return
+    draw = lookup(VIEWS, what, "view")
+    with progress() as track:
+        asked = Asked(load(model), layer, data, split, sample, limit, target, channels, steps, seed, track(what))
+        picture = png_bytes(draw(asked))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(picture)
+    typer.echo(str(file))

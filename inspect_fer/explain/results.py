@@ -1,0 +1,79 @@
+"""What is known of explanations before any map is made, and what of them when they are."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inspect_fer.capture import first_not_finite
+from inspect_fer.errors import FerError, NetworkError
+from inspect_fer.explain.coinciding import coinciding
+from inspect_fer.explain.fusion import Fusion
+from inspect_fer.explain.method import Method, class_free, footprint, reads_layer, relative
+from inspect_fer.explain.passes import Found, Refuse
+from inspect_fer.predict import Images
+from inspect_fer.schema import Explanation, Footprint
+
+
+def blanks(
+    methods: Mapping[str, Method],
+    described: Mapping[str, Mapping[str, Any]],
+    images: Images,
+    layers: tuple[str, ...],
+    fusion: Fusion,
+    refuse: Refuse | None,
+) -> dict[str, Explanation]:
+    """What is known of each explanation before any map, for the methods that fit network and input so far."""
+    blank: dict[str, Explanation] = {}
+    for key, method in methods.items():
+        try:
+            blank[key] = _blank(key, method, described[key], images, layers, fusion)
+        except FerError as problem:
+            if refuse is None:
+                raise
+            refuse(key, problem)
+    return blank
+
+
+def _blank(
+    key: str, method: Method, told: Mapping[str, Any], images: Images, layers: tuple[str, ...], fusion: Fusion
+) -> Explanation:
+    """Raises NetworkError where there is no layer to read, ConfigError where the method does not fit the input."""
+    none, size = torch.empty(0), images.model.card.input_size
+    if not reads_layer(method):
+        prints, flags = footprint(method, size), (class_free(method), relative(method))
+        return Explanation(images.ids, none, none, told, "", size, prints, *flags)
+    if not layers:
+        raise NetworkError(f"{key} reads a layer, and the network's card names none; name one with layer=.")
+    together = fusion if len(layers) > 1 else ""
+    where = " + ".join(layers)
+    return Explanation(images.ids, none, none, told, where, size, Footprint(), class_free(method), fusion=together)
+
+
+def explanations(images: Images, blank: Mapping[str, Explanation], found: Found) -> dict[str, Explanation]:
+    """What was found, with what it is worth."""
+    card = images.model.card
+    sure = (found.logits.sigmoid() if card.output == "sigmoid" else found.logits.softmax(dim=1)).amax(dim=1)
+    same = coinciding(found.maps)
+    return {
+        key: replace(
+            blank[key],
+            maps=maps,
+            targets=found.targets,
+            confidence=sure,
+            deviation=found.deviations.get(key),
+            same_as=same[key],
+            broken_layer=_broken_layer(images, maps),
+        )
+        for key, maps in found.maps.items()
+    }
+
+
+def _broken_layer(images: Images, maps: Tensor) -> str:
+    """Where the first image whose maps are not finite goes wrong; "" where all are finite."""
+    broken = (~maps.isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist()
+    if not broken:
+        return ""
+    return first_not_finite(images.model.network, images.read(slice(broken[0], broken[0] + 1))) or "gradients"

@@ -1,0 +1,26 @@
+"""What is inside a network: its weights, what its layers give, and what each channel does for each class."""
+
+from inspect_fer.internals.contributions import ChannelContributions, channel_contributions
+from inspect_fer.internals.exciting import ExcitingSamples, exciting_samples
+from inspect_fer.internals.maps import LOGITS, activation_maps
+from inspect_fer.internals.switches import gates, switched_off
+from inspect_fer.internals.visualise import Ascent, Visualisation, feature_visualisation
+from inspect_fer.internals.weights import convolutions, dense_weights, filters, linears
+
+__all__ = [
+    "LOGITS",
+    "Ascent",
+    "ChannelContributions",
+    "ExcitingSamples",
+    "Visualisation",
+    "activation_maps",
+    "channel_contributions",
+    "convolutions",
+    "dense_weights",
+    "exciting_samples",
+    "feature_visualisation",
+    "filters",
+    "gates",
+    "linears",
+    "switched_off",
+]

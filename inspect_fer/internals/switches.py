@@ -1,0 +1,92 @@
+"""Squeeze-and-excitation gates, and what becomes of the logits when a gate or a channel is switched off."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from inspect_fer.capture import leave_no_trace, logits_of
+from inspect_fer.capture.gates import gate_layers
+from inspect_fer.capture.tail import checked_tail
+from inspect_fer.errors import ConfigError
+from inspect_fer.internals.maps import output_of
+from inspect_fer.predict import network_input
+from inspect_fer.schema import Classifier, Samples, Tick
+from inspect_fer.twin import exact_twin
+
+AT_ONCE = 2**24
+"""So many numbers of altered features are in memory at once (64 MiB)."""
+
+Channels = Sequence[int | Sequence[int]]
+"""Channels to switch, each alone or several together."""
+
+
+def gates(model: Classifier, samples: Samples | Tensor, *, batch_size: int = 128) -> dict[str, Tensor]:
+    """What each squeeze-and-excitation gate gives: (N, C) in 0..1 by the name of the gate's layer; {} without any.
+
+    A gate is whatever scales the channels of its block's input (see `capture.gate_layers`).
+    """
+    images = network_input(model, samples)
+    names = gate_layers(model.network, images.read(slice(2)))
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
+    for _, batch in images.batches(batch_size if names else len(images)):
+        for name in names:
+            found[name].append(output_of(model.network, name, batch).flatten(1).to("cpu", torch.float32))
+    return {name: torch.cat(values) for name, values in found.items()}
+
+
+def switched_off(
+    model: Classifier,
+    samples: Samples | Tensor,
+    layer: str,
+    channels: Channels | None = None,
+    *,
+    value: float = 0.0,
+    batch_size: int = 128,
+    tick: Tick | None = None,
+) -> Tensor:
+    """By how much the logits change when channels of a layer are set to `value`: (N, M, K) float32.
+
+    channels: M of them, by default every one alone; of several in a tuple, all are set together. layer: any that gives
+    maps or features. Of a gate's layer, 1 lets a channel pass as if there were no gate, 0 shuts it. Only what lies
+    behind the layer is run again. Raises UnknownNameError, NetworkError, ConfigError and DataError.
+    """
+    images = network_input(model, samples)
+    changes = []
+    with leave_no_trace(model.network):
+        network = exact_twin(model.network, (layer,), images.read(slice(2)))
+        for rows, batch in images.batches(batch_size):
+            output = output_of(network, layer, batch)
+            with torch.no_grad():
+                logits = logits_of(network, batch)
+            groups = _groups(channels, layer, output.shape[1])
+            behind = checked_tail(network, layer, batch, output, logits)
+            for row, number in enumerate(range(rows.start, rows.stop)):
+                answers = [behind(row, part) for part in _altered(output[row], groups, value)]
+                changes.append((torch.cat(answers) - logits[row]).to("cpu", torch.float32))
+                if tick:
+                    tick(number + 1, len(images))
+    return torch.stack(changes)
+
+
+def _altered(features: Tensor, groups: list[list[int]], value: float) -> Iterator[Tensor]:
+    """Copies of features (C, ...), one for each group of channels that is set to `value`: (m, C, ...) at a time."""
+    size = max(1, AT_ONCE // features.numel())
+    for start in range(0, len(groups), size):
+        part = groups[start : start + size]
+        copies = features.expand(len(part), *features.shape).clone()
+        for copied, group in zip(copies, part, strict=True):
+            copied[group] = value
+        yield copies
+
+
+def _groups(channels: Channels | None, layer: str, count: int) -> list[list[int]]:
+    """Channels as lists. Raises ConfigError where there are none, and for one that the layer does not have."""
+    wanted = range(count) if channels is None else channels
+    groups = [[group] if isinstance(group, int) else list(group) for group in wanted]
+    if not groups or not all(groups):
+        raise ConfigError("Name at least one channel to switch off.")
+    wrong = [channel for group in groups for channel in group if not 0 <= channel < count]
+    if wrong:
+        raise ConfigError(f"Layer {layer!r} has the channels 0 to {count - 1}; there is no {wrong[0]}.")
+    return groups

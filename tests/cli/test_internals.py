@@ -1,0 +1,101 @@
+"""`inspect-fer internals`: every view writes its picture, and every mistake is one line."""
+
+import pytest
+from PIL import Image
+
+from inspect_fer.cli.inside import VIEWS, listed_channels
+from inspect_fer.errors import ConfigError
+from inspect_fer.models import build
+from inspect_fer.models.checkpoint import save
+from inspect_fer.schema import Classifier, ModelCard
+
+NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+
+
+@pytest.fixture
+def net(folder):
+    """A network with gates, untrained."""
+    options = {"width": 2}
+    card = ModelCard("se", NAMES, (1, 32, 32), (0.5,), (0.25,), "blocks.4.relu", options)
+    save(Classifier(build("se", size=32, options=options), card), folder / "net.safetensors")
+    return "net.safetensors"
+
+
+@pytest.mark.parametrize("what", VIEWS)
+def test_every_view_writes_a_picture(call, net, what):
+    code, out, err = call(f"internals --model {net} --what {what} --data synthetic:9 --steps 2")
+    assert code == 0, err
+    assert out.strip() == f"reports/internals/net-{what}.png"
+    with Image.open(out.strip()) as picture:
+        assert min(picture.size) > 100
+
+
+def test_without_a_view_the_layers_are_listed(call, net, folder):
+    code, out, _ = call(f"internals --model {net}")
+    assert code == 0
+    assert "blocks.0.se.sigmoid" in out
+    assert "1 x 32 x 32" not in out
+    assert "2 x 32 x 32" in out
+    assert not (folder / "reports").exists()
+
+
+def test_the_help_names_every_view(call):
+    _, out, _ = call("internals --help")
+    assert all(f"{what}," in out or f"{what}." in out for what in VIEWS)
+
+
+def test_layers_channels_and_classes_can_be_named(call, net):
+    for line in (
+        "--what activations --layer logits --data synthetic:3 --sample 2",
+        "--what contributions --layer blocks.0.conv --target all --channels 0-1 --data synthetic:3",
+        "--what contributions --target label --data synthetic:3",
+        "--what contributions --target Happy --data synthetic:3",
+        "--what exciting --layer classifier.0 --channels 3 --limit 2 --data synthetic:3",
+        "--what visualise --layer blocks.1.conv --channels 0,3 --steps 1 --seed 5",
+        "--what weights --layer classifier.0 --out deep/weights.png",
+    ):
+        code, _, err = call(f"internals --model {net} {line}")
+        assert code == 0, err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--what gate", "Did you mean 'gates'"),
+        ("--what activations", "name them with --data"),
+        ("--what activations --data synthetic:3 --sample 3", "no face 3; they are 0 to 2"),
+        ("--what filters --layer blocks.0", "is a Sequential, no convolution"),
+        ("--what weights --layer blocks.0.conv", "no linear layer. Choose from: blocks.0.se.squeeze"),
+        ("--what contributions --data synthetic:3 --target 9", "no class 9"),
+        ("--what contributions --data synthetic:3 --layer classifier.0", "not maps"),
+        ("--what switched-off --data synthetic:3 --channels 99", "channels 0 to 31; 99 names others"),
+        ("--what visualise --channels x", "such as 0,3,8-11, not 'x'"),
+        ("--what visualise --layer blocks.9", "No layer is called 'blocks.9'"),
+        ("--what filters --out kernels.jpg", "call it kernels.png"),
+        ("--what exciting --data nothing:3", "nothing"),
+    ],
+)
+def test_mistakes_are_one_line(call, net, line, words):
+    code, out, err = call(f"internals --model {net} {line}")
+    assert code == 2
+    assert words in err
+    assert err.strip().count("\n") == 0
+    assert not out
+
+
+def test_a_network_without_gates_is_told(call, folder):
+    card = ModelCard("baseline", NAMES, (1, 32, 32), (0.5,), (0.25,), "blocks.3.relu", {"width": 2})
+    save(Classifier(build("baseline", size=32, options={"width": 2}), card), folder / "plain.safetensors")
+    code, _, err = call("internals --model plain.safetensors --what gates --data synthetic:2")
+    assert code == 2
+    assert "no squeeze-and-excitation gates" in err
+
+
+def test_channels_are_numbers_and_ranges():
+    assert listed_channels("3, 0,8-10,8", 11) == [3, 0, 8, 9, 10, 8]
+    for words in ("", "1-", "-1", "a", "1.5"):
+        with pytest.raises(ConfigError, match="numbers and ranges"):
+            listed_channels(words, 4)
+    for words in ("4", "0-4", "3-1"):
+        with pytest.raises(ConfigError, match="channels 0 to 3"):
+            listed_channels(words, 4)

@@ -1,0 +1,158 @@
+"""What the Layers page shows of the inside: each part says what the library says, and bad choices are one sentence."""
+
+import pytest
+import torch
+
+from inspect_fer.dashboard.inside_charts import change_chart, gate_chart, signed_chart
+from inspect_fer.internals import channel_contributions
+from inspect_fer.models import build
+from inspect_fer.models.checkpoint import load, save
+from inspect_fer.runs import faces_of, open_run
+from inspect_fer.schema import Classifier
+
+PARTS = (
+    "Activation maps",
+    "Contributions",
+    "Channels off",
+    "Gates",
+    "Exciting faces",
+    "Visualisation",
+    "Dense weights",
+)
+
+
+def words(app):
+    kinds = (app.title, app.markdown, app.caption, app.info, app.error, app.warning)
+    return "\n".join(element.value for kind in kinds for element in kind)
+
+
+def fine(app):
+    return not app.error and not app.exception
+
+
+def box(app, label):
+    return next(box for box in app.selectbox if box.label == label)
+
+
+@pytest.fixture
+def network(place):
+    return load(place / "home" / "checkpoints" / "tiny.safetensors")
+
+
+@pytest.fixture
+def face(place):
+    return faces_of(open_run(place / "reports" / "small"))[:1]
+
+
+@pytest.fixture
+def gated(place, network):
+    """A network with a gate among the published ones."""
+    options = {"width": 2}
+    card = network.card.from_dict(network.card.as_dict() | {"architecture": "se", "options": options})
+    made = Classifier(build("se", channels=1, classes=7, size=48, options=options), card)
+    path = place / "home" / "checkpoints" / "gated.safetensors"
+    save(made, path)
+    yield made
+    path.unlink()
+
+
+def test_without_a_run_and_a_face_each_part_says_so(open_page, surroundings, tmp_path):
+    surroundings.setenv("INSPECT_FER_REPORTS", str(tmp_path / "nowhere"))
+    app = open_page("layers")
+    for part in PARTS[:5]:
+        app.session_state["tab"] = part
+        app.run()
+        assert fine(app), words(app)
+        assert len(app.info) == 1, part
+
+
+def test_each_part_opens(open_page):
+    app = open_page("layers")
+    for part in PARTS:
+        app.session_state["tab"] = part
+        app.run()
+        assert fine(app), f"{part}: {words(app)}"
+
+
+def test_the_logits_can_be_looked_at(open_page):
+    app = open_page("layers")
+    box(app, "Layer").set_value("logits").run()
+    assert fine(app), words(app)
+    assert "logits gives 7 features" in words(app)
+
+
+def test_contributions_say_what_they_leave_of_the_logit(open_page, network, face):
+    app = open_page("layers", tab="Contributions")
+    box(app, "Class").set_value("fear").run()
+    found = channel_contributions(network, face)
+    target = network.card.class_names.index("fear")
+    total, rest = float(found.values[0, target].sum()), float(found.rest[0, target])
+    assert f"add up to {total:+.2f}, and {rest:+.2f} of the logit of {total + rest:+.2f} is left" in words(app)
+
+
+def test_every_layer_can_be_switched_off_but_the_logits(open_page):
+    app = open_page("layers", tab="Channels off")
+    assert "logits" not in box(app, "Layer").options
+    for layer in ("blocks.0.conv", "classifier.3"):
+        box(app, "Layer").set_value(layer).run()
+        assert fine(app), words(app)
+
+
+def test_gates_of_a_network_that_has_some(open_page, gated):
+    app = open_page("layers", tab="Gates")
+    assert "no squeeze-and-excitation gates" in app.info[0].value
+    app.selectbox(key="network small").set_value("gated").run()
+    assert fine(app), words(app)
+    assert box(app, "Gate").value == "blocks.0.se.sigmoid"
+    box(app, "Set a channel's gate to").set_value("0: shut it").run()
+    assert fine(app), words(app)
+
+
+def test_exciting_faces_can_be_paged_and_limited(open_page):
+    app = open_page("layers", tab="Exciting faces")
+    next(field for field in app.number_input if field.label == "Faces searched").set_value(5).run()
+    box(app, "By").set_value("mean").run()
+    box(app, "Layer").set_value("logits").run()
+    assert fine(app), words(app)
+    assert "the frame" not in words(app), "features have no place"
+
+
+def test_pictures_are_found_when_asked_for_and_kept(open_page, surroundings):
+    app = open_page("layers", tab="Visualisation")
+    assert "7 pictures in 100 steps" in app.info[0].value
+    next(field for field in app.number_input if field.label == "Steps").set_value(2).run()
+    app.multiselect[0].set_value([3, 6]).run()
+    app.button[-1].click().run()
+    assert fine(app), words(app)
+    assert "at the start and at the end" in words(app)
+
+    def never(*_args, **_options):
+        raise AssertionError
+
+    surroundings.setattr("inspect_fer.dashboard.inside_answers.feature_visualisation", never)
+    app.run()
+    assert fine(app), "kept"
+    assert "at the start and at the end" in words(app)
+
+
+def test_impossible_options_are_one_sentence(open_page):
+    app = open_page("layers", tab="Visualisation")
+    next(field for field in app.number_input if field.label == "Steps").set_value(0).run()
+    assert len(app.error) == 1
+    assert "Steps, rate and noise are positive" in app.error[0].value
+
+
+def test_charts_hold_the_numbers():
+    bars = signed_chart(["a", "b"], [0.5, -2.0], "title").to_dict()
+    (rows,) = bars["datasets"].values()
+    assert [(row["name"], row["text"]) for row in rows] == [("a", "+0.500"), ("b", "-2.000")]
+    cells = change_chart(torch.tensor([[1.0, -0.001], [0.0, 3.0]]), ["x", "y"], ["k", "l"], 2.0).to_dict()
+    (rows,) = cells["datasets"].values()
+    assert [row["text"] for row in rows] == ["+1.00", "+0.00", "+0.00", "+3.00"]
+    assert [(row["row"], row["class"]) for row in rows] == [("x", "k"), ("x", "l"), ("y", "k"), ("y", "l")]
+    (rows,) = gate_chart([0.25, 1.0]).to_dict()["datasets"].values()
+    assert [row["passes"] for row in rows] == [0.25, 1.0]
+
+
+def test_a_chart_of_nothing_is_drawn():
+    assert signed_chart(["a"], [0.0], "zero").to_dict()

@@ -1,0 +1,28 @@
+"""What stands where something is taken away: of colour images, of images that are not square."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from inspect_fer.explain import Occlusion
+from inspect_fer.explain.fills import filled
+from inspect_fer.explain.occlusion import blurred
+
+
+@pytest.fixture
+def colour(generator):
+    """(2, 3, 16, 24), each channel with a mean of its own."""
+    return torch.randn(2, 3, 16, 24, generator=generator) + torch.tensor([-1.0, 0.0, 2.0]).view(3, 1, 1)
+
+
+@pytest.mark.parametrize("fill", [filled, lambda images, fill: Occlusion(window=6, fill=fill).filling(images)])
+def test_a_value_or_each_images_and_channels_mean(colour, fill):
+    assert fill(colour, -1.5).unique().tolist() == [-1.5]
+    for image, under in zip(colour, fill(colour, "mean"), strict=True):
+        for channel, value in zip(image, under, strict=True):
+            assert_close(value, torch.full((16, 24), sum(map(float, channel.flatten())) / 384))
+
+
+def test_the_blur_is_an_eighth_of_the_shorter_side_or_half_a_window(colour):
+    assert_close(filled(colour, "blur"), blurred(colour, 2.0))
+    assert_close(Occlusion(window=6, fill="blur").filling(colour), blurred(colour, 3.0))
