@@ -1,5 +1,6 @@
 """The only hooks of the library: what layers gave, and one pass that serves every method and every class."""
 
+from inspect_fer.capture.gates import gate_layers
 from inspect_fer.capture.hooks import find_layer, leave_no_trace, logits_of
 from inspect_fer.capture.layers import activations, find_cam_layer, first_not_finite, layer_shapes
 from inspect_fer.capture.meter import Meter
@@ -15,6 +16,7 @@ __all__ = [
     "find_cam_layer",
     "find_layer",
     "first_not_finite",
+    "gate_layers",
     "layer_shapes",
     "leave_no_trace",
     "logits_of",

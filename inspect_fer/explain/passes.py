@@ -46,14 +46,15 @@ class Plan:
 
 @dataclass
 class Found:
-    """Maps by method, (N, T, h, w) float32 on the CPU, with the targets (N, T) and the logits (N, K).
+    """Maps by method, (N, T, h, w) float32 on the CPU, with the targets (N, T).
 
+    confidence: (N,) probability of the class that the network predicts
     deviations: of each method, see Explanation.deviation; none where all was exact
     """
 
     maps: dict[str, Tensor]
     targets: Tensor
-    logits: Tensor
+    confidence: Tensor
     deviations: dict[str, float] = field(default_factory=dict)
 
 
@@ -95,9 +96,9 @@ def maps_of(images: Images, plan: Plan, tick: Tick | None) -> Found:
                 parts.append(_explain_batch(batch, forms, methods, wanted, plan))
                 if tick:
                     tick(rows.stop, len(images))
-    maps = {key: torch.cat([part.maps[key] for part in parts]) for key in methods}
-    targets, logits = (torch.cat([getattr(part, name) for part in parts]) for name in ("targets", "logits"))
-    return Found(maps, targets, logits, {key: deviations[key] for key in methods if key in deviations})
+        maps = {key: torch.cat([part.maps[key] for part in parts]) for key in methods}
+        targets, sure = (torch.cat([getattr(part, name) for part in parts]) for name in ("targets", "confidence"))
+        return Found(maps, targets, sure, {key: deviations[key] for key in methods if key in deviations})
 
 
 def _explain_batch(
@@ -125,7 +126,8 @@ def _explain_batch(
             found[key] = maps.detach().to("cpu", torch.float32)
         except FerError as problem:
             _refused([key], methods, problem, plan)
-    return Found(found, targets.cpu(), logits.cpu())
+    sure = logits.sigmoid() if forms.plain.card.output == "sigmoid" else logits.softmax(dim=1)
+    return Found(found, targets.cpu(), sure.amax(dim=1).cpu())
 
 
 def _refused(keys: list[str], methods: dict[str, Method], problem: FerError, plan: Plan) -> None:

@@ -54,15 +54,13 @@ def _blank(
 
 def explanations(images: Images, blank: Mapping[str, Explanation], found: Found) -> dict[str, Explanation]:
     """What was found, with what it is worth."""
-    card = images.model.card
-    sure = (found.logits.sigmoid() if card.output == "sigmoid" else found.logits.softmax(dim=1)).amax(dim=1)
     same = coinciding(found.maps)
     return {
         key: replace(
             blank[key],
             maps=maps,
             targets=found.targets,
-            confidence=sure,
+            confidence=found.confidence,
             deviation=found.deviations.get(key),
             same_as=same[key],
             broken_layer=_broken_layer(images, maps),

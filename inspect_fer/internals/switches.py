@@ -5,8 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from inspect_fer.capture import leave_no_trace, logits_of
-from inspect_fer.capture.gates import gate_layers
+from inspect_fer.capture import gate_layers, leave_no_trace, logits_of
 from inspect_fer.capture.tail import checked_tail
 from inspect_fer.errors import ConfigError
 from inspect_fer.internals.maps import output_of

@@ -6,7 +6,7 @@ from torch import nn
 from torch.testing import assert_close
 from torchvision.ops import SqueezeExcitation
 
-from inspect_fer.capture.gates import gate_layers
+from inspect_fer.capture import gate_layers
 from inspect_fer.errors import ConfigError, NetworkError, UnknownNameError
 from inspect_fer.internals import channel_contributions, gates, switched_off, switches
 from inspect_fer.models import ARCHITECTURES, build

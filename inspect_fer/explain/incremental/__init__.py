@@ -24,6 +24,9 @@ PAYS = 1.2
 TABLE, FEW = 2**24, 64
 """Bytes of the largest table beyond which more windows at a time gain nothing, and how many there are at least."""
 
+HELD = 0.6
+"""What a table may have of the memory of whole maps, as its patches are cut out and put together beside it."""
+
 
 def logits_under(network: nn.Module, images: Tensor, fill: Tensor, places: Footprint) -> tuple[Tensor, Tensor] | None:
     """The logits of images (N, C, H, W) and of each with the fill (N, C, H, W) under each window, if that is faster.
@@ -80,7 +83,7 @@ def _logits(net: Traced, images: Tensor, fill: Tensor, windows: tuple[Spans, Spa
 def _fitting(net: Traced, windows: tuple[Spans, Spans], size: int) -> int:
     """How many windows to compute at a time, for numbers of `size` bytes: no more memory than whole maps may take."""
     whole, each = numbers(net, reaches(net, windows))
-    return max(1, int(min(at_once() * whole, max(TABLE / size, FEW * each)) / each))
+    return max(1, int(min(HELD * at_once() * whole, max(TABLE / size, FEW * each)) / each))
 
 
 def _blocks(rows: int, columns: int, fitting: int) -> Iterator[tuple[slice, slice]]:

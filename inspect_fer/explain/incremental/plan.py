@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
+from math import prod
 from operator import attrgetter
 from typing import Any
 
@@ -134,9 +135,35 @@ def forecast_of(net: Traced, found: Mapping[fx.Node, Reach]) -> Forecast:
     return Forecast((1 + windows) * sum(net.work.values()), round(incremental))
 
 
-def numbers(net: Traced, found: Mapping[fx.Node, Reach]) -> tuple[int, float]:
-    """How many numbers the largest map has, of the image itself and of one window."""
-    windows = found[net.image].windows
-    each = {node: 1 / windows + (found[node].share if node in found else 1.0) for node in net.shapes}
-    sizes = {node: shape.numel() for node, shape in net.shapes.items()}
-    return max(sizes.values()), max(size * each[node] for node, size in sizes.items())
+def spent_after(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
+    """After each node, the ones whose values nothing needs any more."""
+    last = {source: node for node in graph.nodes for source in node.all_input_nodes}
+    return {node: [source for source in last if last[source] is node] for node in set(last.values())}
+
+
+def alive(net: Traced, found: Mapping[fx.Node, Reach]) -> tuple[int, float]:
+    """How many numbers are kept at a time, at most: for an image computed whole, and for each window."""
+    windows, spent = found[net.image].windows, spent_after(net.graph)
+    whole = {node: shape.numel() for node, shape in net.shapes.items()}
+    under = {
+        node: size / windows + size * (found[node].share if node in found else 1.0) for node, size in whole.items()
+    }
+    cuts = {node: _cut(net, node, found) / windows for node in net.kinds if node in found}
+    indices = sum(2 * cut for cut in cuts.values())
+    most = most_under = now = now_under = 0.0
+    for node in net.graph.nodes:
+        now, now_under = now + whole.get(node, 0), now_under + under.get(node, 0)
+        width = net.shapes[sources(net, node)[0]][1] if node in cuts else 0
+        most, most_under = max(most, now), max(most_under, now_under + under.get(node, 0) + width * cuts.get(node, 0))
+        for source in spent.get(node, ()):
+            now, now_under = now - whole.get(source, 0), now_under - under.get(source, 0)
+    return int(most), most_under + indices
+
+
+def _cut(net: Traced, node: fx.Node, found: Mapping[fx.Node, Reach]) -> int:
+    """How many places a layer cuts out of the map before it, for all windows together."""
+    kind, reach = net.kinds[node], found[node]
+    if isinstance(kind, Pointwise):
+        return 0
+    sides = zip(kind.sides, (reach.rows, reach.columns), strict=True)
+    return prod(sum(len(side.sources(*_counted(span))) for span in spans) for side, spans in sides)
