@@ -25,6 +25,7 @@ DOCUMENTS = (
     "docs/architecture.md",
     "docs/datasets.md",
     "docs/explaining.md",
+    "docs/internals.md",
     "docs/training.md",
     "CONTRIBUTING.md",
     "checkpoints/README.md",
@@ -36,7 +37,7 @@ def blocks(document, language):
     return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/adding.md", "docs/explaining.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/adding.md", "docs/explaining.md", "docs/internals.md"])
 def test_python_blocks_run(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "document"}

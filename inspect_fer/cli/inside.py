@@ -209,7 +209,8 @@ def _visualise(asked: Asked) -> Image.Image:
     chosen = listed_channels(asked.listed, len(start)) if asked.listed else list(range(min(len(start), CHANNELS)))
     found = feature_visualisation(model, layer, chosen, Ascent(steps=asked.steps, seed=asked.seed), tick=asked.tick)
     names = [asked.class_names[c] if layer == LOGITS else f"channel {c}" for c in chosen]
-    remarks = [f"{a:.2f} → {b:.2f}" for a, b in zip(found.start.tolist(), found.reached.tolist(), strict=True)]
+    reached = zip(found.start.tolist(), found.reached.tolist(), found.silent.tolist(), strict=True)
+    remarks = ["silent, no gradient" if silent else f"{a:.2f} → {b:.2f}" for a, b, silent in reached]
     return picture_sheet(found.pixels, names, remarks, title=f"{layer}: what excites it, mean activation from → to")
 
 

@@ -30,7 +30,7 @@ EXACT = (
 )
 ROUGH = (
     "Gradient x activation, exact to first order only: all channels add up to {sum:+.2f}, and {rest:+.2f} of the logit "
-    "of {logit:+.2f} is left."
+    "of {logit:+.2f} is left to biases further on and to what is not linear."
 )
 
 
@@ -205,9 +205,9 @@ def visualised(network: Network) -> None:
         found = kept.visualised(network, layer, channels, ascent, tick)
     pairs = zip(found.start.tolist(), found.reached.tolist(), strict=True)
     remarks = [f"{before:.2f} → {after:.2f}" for before, after in pairs]
-    silent = int((found.reached <= found.start).sum())
+    silent = int(found.silent.sum())
     st.caption("Mean activation of the channel at the start and at the end.")
     if silent:
-        st.warning(f"{silent} silent at the start, so no gradient leads anywhere; choose the layer before the ReLU.")
+        st.warning(f"{silent} silent at the start, so no gradient leads on; the layer before the ReLU has one.")
     sheet = picture_sheet(found.pixels, [names[c] for c in channels], remarks, columns=4)
     st.image(sheet, alt=f"Pictures that excite channels of {plain(layer)}")

@@ -93,7 +93,8 @@ class LRP:
     zero and the epsilon rule a map adds up to the logit; biases keep their share.
 
     rule: of convolutions: "epsilon", "gamma" (favours what is positive, by `gamma`), or "alpha1-beta0" (positive only);
-        all else takes epsilon
+        all else takes epsilon. The latter two change weights alone, as captum does: they are the published rules behind
+        a ReLU, where no value is negative, and at the first layer only where no pixel is
     epsilon: added to each divisor, with its sign
     """
 

@@ -20,7 +20,8 @@ class ChannelContributions:
     """By how much each channel of a layer raises each target's logit.
 
     values: (N, T, C) float32, signed, in units of the logit
-    rest: (N, T) float32, what the sum over channels leaves of the logit: the head's bias where `kind` is "exact"
+    rest: (N, T) float32, what the sum over channels leaves of the logit: the head's bias where `kind` is "exact", else
+        all biases further on and what is not linear
     targets: (N, T) int64
     """
 

@@ -27,8 +27,10 @@ def gates(model: Classifier, samples: Samples | Tensor, *, batch_size: int = 128
     """
     images = network_input(model, samples)
     names = gate_layers(model.network, images.read(slice(2)))
+    if not names:
+        return {}
     found: dict[str, list[Tensor]] = {name: [] for name in names}
-    for _, batch in images.batches(batch_size if names else len(images)):
+    for _, batch in images.batches(batch_size):
         for name in names:
             found[name].append(output_of(model.network, name, batch).flatten(1).to("cpu", torch.float32))
     return {name: torch.cat(values) for name, values in found.items()}

@@ -5,7 +5,7 @@ on the picture's size: Simonyan et al., ICLR workshop 2014, arXiv:1312.6034; smo
 2015, arXiv:1412.0035; jitter, and a picture made of waves: Olah et al., Distill 2017, doi:10.23915/distill.00007.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,6 +37,11 @@ class Visualisation:
     start: Tensor
     reached: Tensor
     layer: str
+
+    @property
+    def silent(self) -> Tensor:
+        """(M,) bool, where nothing was gained: mostly a ReLU that gave zero for the first picture, and no gradient."""
+        return self.reached <= self.start
 
 
 @dataclass(frozen=True)
@@ -104,8 +109,7 @@ def feature_visualisation(
 
     layer: as in `activation_maps`; of "logits" the channels are classes. start: (C, H, W) network input that noise is
     added to, by default the mean of the training images. A picture depends on its channel and the seed, on no other
-    channel. A channel that is silent at the start has no gradient to follow, and `reached` equals `start`: name the
-    layer before the ReLU then. Raises UnknownNameError, NetworkError and ConfigError.
+    channel. A channel that is silent at the start has no gradient to follow (`silent`): name the layer before the ReLU then. Raises UnknownNameError, NetworkError and ConfigError.
     """
     card, ascent = model.card, ascent or Ascent()
     first = torch.zeros(card.input_size) if start is None else start.detach().to("cpu", torch.float32)
@@ -119,15 +123,15 @@ def feature_visualisation(
         _check(channels, layer, output_of(network, layer, first[None]).shape[1])
         excite = partial(excitement, network, layer)
         for number, part in enumerate(parts):
-            climb = _climb(excite, part, ascent, first, card)
-            begun = last = next(climb)
-            for done, pictures in enumerate(climb, 1):
-                last = pictures
+
+            def told(done: int, before: int = number * ascent.steps) -> None:
                 if tick:
-                    tick(number * ascent.steps + done, len(parts) * ascent.steps)
+                    tick(before + done, len(parts) * ascent.steps)
+
+            begun, last = _climb(excite, part, ascent, first, card, told)
             found.append((last, excite(begun, part)[0], excite(last, part)[0]))
-    images, start_values, reached = map(torch.cat, zip(*found, strict=True))
-    return Visualisation(images, _pixels(images, card), tuple(channels), start_values, reached, layer)
+    images, before, after = map(torch.cat, zip(*found, strict=True))
+    return Visualisation(images, _pixels(images, card), tuple(channels), before, after, layer)
 
 
 def excitement(network: nn.Module, layer: str, images: Tensor, channels: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -152,16 +156,16 @@ def _climb(
     ascent: Ascent,
     first: Tensor,
     card: ModelCard,
-) -> Iterator[Tensor]:
-    """Yield the first pictures and those after each step, (M, C, H, W) network input."""
+    told: Callable[[int], None],
+) -> tuple[Tensor, Tensor]:
+    """The first pictures and the last ones, (M, C, H, W) network input. told: hears how many steps are done."""
     base = _unscaled(first, card).clamp(EDGE, 1 - EDGE).logit()
     shifts = torch.Generator().manual_seed(ascent.seed)
     with torch.inference_mode(mode=False), torch.enable_grad():
         amplitudes = torch.stack([_noise(channel, ascent, first) for channel in channels]).requires_grad_()
         adam = torch.optim.Adam([amplitudes], lr=ascent.rate, maximize=True)
-        images = card.scale(255 * picture_of(amplitudes, base))
-        yield images.detach()
-        for _ in range(ascent.steps):
+        begun = images = card.scale(255 * picture_of(amplitudes, base))
+        for done in range(1, ascent.steps + 1):
             down, across = torch.randint(-ascent.jitter, ascent.jitter + 1, (2,), generator=shifts).tolist()
             shown = moved(images, down, across, ascent.jitter)
             _, gradient = excite(shown.detach(), channels)
@@ -169,7 +173,8 @@ def _climb(
             (amplitudes.grad,) = torch.autograd.grad(gain, [amplitudes])
             adam.step()
             images = card.scale(255 * picture_of(amplitudes, base))
-            yield images.detach()
+            told(done)
+    return begun.detach(), images.detach()
 
 
 def _unscaled(images: Tensor, card: ModelCard) -> Tensor:

@@ -154,18 +154,18 @@ def test_matches_one_window_after_the_other_in_double_precision(generator):
     assert_close(found[0], network(images.double()), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(("table", "rows"), [(2**24, 128), (2**14, 128), (1, 128), (2**24, 1)])
-def test_blocks_of_windows_and_images_equal_the_whole(monkeypatch, generator, table, rows):
-    network, images = settle(build("lenet", size=32)), torch.randn(3, 1, 32, 32, generator=generator)
+@pytest.mark.parametrize(("cache", "rows"), [(2**26, 128), (2**16, 128), (1, 128), (2**26, 1)])
+def test_blocks_of_windows_and_images_equal_the_whole(monkeypatch, generator, cache, rows):
+    network, images = settle(build("lenet", size=32)), torch.randn(2, 1, 32, 32, generator=generator)
     whole, _ = both(network, images, stride=3)
-    monkeypatch.setattr(module, "TABLE", table)
+    monkeypatch.setattr(module, "CACHE", cache)
     monkeypatch.setattr(module, "FEW", 1)
     sizes = []
     monkeypatch.setattr(module, "run", lambda *given, run=module.run: sizes.append(run(*given).shape) or run(*given))
     with allowing(Rows(plain=rows)):
         found, _ = both(network, images, stride=3)
     assert_near(found, whole)
-    assert (len(sizes) == 1) == (rows == 128 and table == 2**24)
+    assert (len(sizes) == 1) == (rows == 128 and cache == 2**26)
 
 
 class Tripped(nn.Module):

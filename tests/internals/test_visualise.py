@@ -115,6 +115,7 @@ def test_excites_much_more_and_says_how_much(mlp_model):
     expected = activation_maps(mlp_model, found.images, "hidden")[range(3), [0, 3, 5]]
     assert_close(found.reached, expected, rtol=1e-4, atol=1e-5)
     noise = activation_maps(mlp_model, torch.randn(500, 1, 12, 12), "hidden")[:, [0, 3, 5]]
+    assert not found.silent.any()
     assert (found.reached > noise.amax(0)).all(), "more than any of 500 pictures of noise"
     assert found.images.abs().max() <= HIGH
 
@@ -145,6 +146,7 @@ def test_a_silent_channel_stays_as_it_is(mlp_model):
     nn.init.constant_(mlp_model.network.blocks[0].bn.bias, -100.0)
     found = feature_visualisation(mlp_model, "blocks.0.relu", [1], Ascent(steps=2))
     assert found.reached.tolist() == found.start.tolist() == [0.0]
+    assert found.silent.tolist() == [True]
 
 
 def test_no_trace_under_inference_mode_and_with_frozen_weights(mlp_model):
@@ -158,6 +160,19 @@ def test_no_trace_under_inference_mode_and_with_frozen_weights(mlp_model):
     assert torch.equal(torch.get_rng_state(), state)
     assert not any(module._forward_hooks for module in network.modules())
     assert all(weight.grad is None and not weight.requires_grad for weight in network.parameters())
+
+
+def test_a_call_that_is_stopped_leaves_no_trace(mlp_model):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with torch.no_grad():
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            feature_visualisation(mlp_model, "hidden", [0], Ascent(steps=3), tick=stop)
+        assert not torch.is_grad_enabled()
+    del stopped
+    assert torch.is_grad_enabled()
+    assert not any(module._forward_hooks for module in mlp_model.network.modules())
 
 
 def test_mistakes_are_errors(mlp_model):

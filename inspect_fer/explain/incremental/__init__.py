@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from inspect_fer.capture import logits_of
 from inspect_fer.capture.hooks import as_input
 from inspect_fer.explain.budget import at_once
-from inspect_fer.explain.incremental.plan import Forecast, Traced, evened, forecast_of, numbers, reaches, traced
+from inspect_fer.explain.incremental.plan import Forecast, Traced, alive, evened, forecast_of, reaches, traced
 from inspect_fer.explain.incremental.reach import Spans
 from inspect_fer.explain.incremental.run import program, run
 from inspect_fer.schema import Footprint
@@ -21,11 +21,8 @@ from inspect_fer.twin import TOLERANCE, graph_of
 PAYS = 1.2
 """From this forecast gain on, what need not be computed outweighs cutting and pasting."""
 
-TABLE, FEW = 2**24, 64
-"""Bytes of the largest table beyond which more windows at a time gain nothing, and how many there are at least."""
-
-HELD = 0.6
-"""What a table may have of the memory of whole maps, as its patches are cut out and put together beside it."""
+CACHE, FEW = 2**26, 64
+"""Bytes at a time beyond which more windows at a time gain nothing, and how many windows there are at least."""
 
 
 def logits_under(network: nn.Module, images: Tensor, fill: Tensor, places: Footprint) -> tuple[Tensor, Tensor] | None:
@@ -82,8 +79,8 @@ def _logits(net: Traced, images: Tensor, fill: Tensor, windows: tuple[Spans, Spa
 
 def _fitting(net: Traced, windows: tuple[Spans, Spans], size: int) -> int:
     """How many windows to compute at a time, for numbers of `size` bytes: no more memory than whole maps may take."""
-    whole, each = numbers(net, reaches(net, windows))
-    return max(1, int(min(HELD * at_once() * whole, max(TABLE / size, FEW * each)) / each))
+    whole, each = alive(net, evened(net, reaches(net, windows), images=1))
+    return max(1, int(min(at_once() * whole, max(CACHE / size, FEW * each)) / each))
 
 
 def _blocks(rows: int, columns: int, fitting: int) -> Iterator[tuple[slice, slice]]:

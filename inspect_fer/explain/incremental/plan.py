@@ -141,29 +141,41 @@ def spent_after(graph: fx.Graph) -> dict[fx.Node, list[fx.Node]]:
     return {node: [source for source in last if last[source] is node] for node in set(last.values())}
 
 
-def alive(net: Traced, found: Mapping[fx.Node, Reach]) -> tuple[int, float]:
-    """How many numbers are kept at a time, at most: for an image computed whole, and for each window."""
-    windows, spent = found[net.image].windows, spent_after(net.graph)
-    whole = {node: shape.numel() for node, shape in net.shapes.items()}
-    under = {
-        node: size / windows + size * (found[node].share if node in found else 1.0) for node, size in whole.items()
-    }
-    cuts = {node: _cut(net, node, found) / windows for node in net.kinds if node in found}
-    indices = sum(2 * cut for cut in cuts.values())
-    most = most_under = now = now_under = 0.0
+def alive(net: Traced, held: Mapping[fx.Node, Reach]) -> tuple[float, float]:
+    """How many numbers are kept at a time, at most: for an image that is computed whole, and for each window."""
+    whole = {node: float(shape.numel()) for node, shape in net.shapes.items()}
+    clean = 1 / held[net.image].windows
+    under = {node: size * (clean + (held[node].share if node in held else 1.0)) for node, size in whole.items()}
+    made = {node: size if node in held else 0.0 for node, size in under.items()}  # parts, before they are put together
+    indices = 0.0
     for node in net.graph.nodes:
-        now, now_under = now + whole.get(node, 0), now_under + under.get(node, 0)
-        width = net.shapes[sources(net, node)[0]][1] if node in cuts else 0
-        most, most_under = max(most, now), max(most_under, now_under + under.get(node, 0) + width * cuts.get(node, 0))
-        for source in spent.get(node, ()):
-            now, now_under = now - whole.get(source, 0), now_under - under.get(source, 0)
-    return int(most), most_under + indices
+        for source in node.all_input_nodes:
+            if source in held:
+                places = _read(net, node, source, held)
+                made[node] = made.get(node, 0.0) + places * net.shapes[source][1]
+                indices += 2 * places  # of eight bytes
+    return _peak(net, whole, {}), _peak(net, under, made) + indices
 
 
-def _cut(net: Traced, node: fx.Node, found: Mapping[fx.Node, Reach]) -> int:
-    """How many places a layer cuts out of the map before it, for all windows together."""
-    kind, reach = net.kinds[node], found[node]
+def _read(net: Traced, node: fx.Node, source: fx.Node, held: Mapping[fx.Node, Reach]) -> float:
+    """How many places of a table a node reads for each window."""
+    if node not in held:
+        return float(prod(held[source].size))
+    kind, reach = net.kinds[node], held[node]
     if isinstance(kind, Pointwise):
-        return 0
+        return 0.0 if reach == held[source] else reach.places / reach.windows
     sides = zip(kind.sides, (reach.rows, reach.columns), strict=True)
-    return prod(sum(len(side.sources(*_counted(span))) for span in spans) for side, spans in sides)
+    return (
+        prod(sum(len(side.sources(start, stop - start)) for start, stop in spans) for side, spans in sides)
+        / reach.windows
+    )
+
+
+def _peak(net: Traced, sizes: Mapping[fx.Node, float], made: Mapping[fx.Node, float]) -> float:
+    """The most that is alive: the sizes of what is still needed, and what is made and dropped on the way."""
+    spent, now, most = spent_after(net.graph), 0.0, 0.0
+    for node in net.graph.nodes:
+        now += sizes.get(node, 0.0)
+        most = max(most, now + made.get(node, 0.0))
+        now -= sum(sizes.get(source, 0.0) for source in spent.get(node, ()))
+    return most

@@ -9,7 +9,7 @@ from torch import Tensor, fx
 
 from inspect_fer.explain.incremental.kinds import Pointwise, Sliding
 from inspect_fer.explain.incremental.layout import CLEAN, Layout
-from inspect_fer.explain.incremental.plan import Traced, natively, sources
+from inspect_fer.explain.incremental.plan import Traced, natively, sources, spent_after
 from inspect_fer.explain.incremental.reach import Reach
 
 Values: TypeAlias = dict[fx.Node, Any]
@@ -41,11 +41,7 @@ def program(net: Traced, held: Mapping[fx.Node, Reach]) -> Program:
     steps = {node: _step(net, node, layouts) for node in layouts if node is not net.image}
     others = (node for node in net.graph.nodes if node not in steps and not _asks(node))
     needed = {source for node in others for source in node.all_input_nodes if source in layouts}
-    last = {source: node for node in net.graph.nodes for source in node.all_input_nodes}
-    spent: dict[fx.Node, list[fx.Node]] = {}
-    for source, node in last.items():
-        spent.setdefault(node, []).append(source)
-    return Program(net, layouts, steps, {node: layouts[node].whole() for node in needed}, spent)
+    return Program(net, layouts, steps, {node: layouts[node].whole() for node in needed}, spent_after(net.graph))
 
 
 def _step(net: Traced, node: fx.Node, layouts: Mapping[fx.Node, Layout]) -> Step:
