@@ -30,7 +30,7 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "checkpoints/README.md",
 )
-SHIPPED = {"demo", "demo_watermark", "baseline"}
+SHIPPED = {"demo", "demo_watermark", "baseline", "se"}
 
 
 def blocks(document, language):
@@ -117,6 +117,7 @@ def test_the_published_checkpoints_are_there_and_small():
     paths = checkpoint_paths()
     assert set(paths) >= SHIPPED
     assert paths["baseline"].stat().st_size < 6_000_000
+    assert sum(path.stat().st_size for path in paths.values()) < 100_000_000
     assert max(paths[name].stat().st_size for name in ("demo", "demo_watermark")) < 1_500_000
 
 

@@ -108,6 +108,7 @@ def contributed(network: Network, face: Samples | None) -> None:
     st.altair_chart(chart, alt=f"Contributions of channels to {names[target]}")
     maps = inside(network, face, layer)[order[:MAPS]]
     pictures = overlay_pixels(face.pixels[:], maps[None], zoom=zoom(face))[0]
+    st.caption("Where the first of them are active, each on its own scale.")
     with st.grid(MAPS // 2, min_column_width=130):
         for channel, picture in zip(order, pictures, strict=False):
             value = f"{float(values[channel]):+.3f}"

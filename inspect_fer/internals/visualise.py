@@ -109,7 +109,8 @@ def feature_visualisation(
 
     layer: as in `activation_maps`; of "logits" the channels are classes. start: (C, H, W) network input that noise is
     added to, by default the mean of the training images. A picture depends on its channel and the seed, on no other
-    channel. A channel that is silent at the start has no gradient to follow (`silent`): name the layer before the ReLU then. Raises UnknownNameError, NetworkError and ConfigError.
+    channel. A channel that is silent at the start has no gradient to follow: name the layer before the ReLU then.
+    Raises UnknownNameError, NetworkError and ConfigError.
     """
     card, ascent = model.card, ascent or Ascent()
     first = torch.zeros(card.input_size) if start is None else start.detach().to("cpu", torch.float32)

@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
 from inspect_fer.capture import shared_pass
@@ -42,6 +43,26 @@ def test_matches_the_paper_channel_by_channel(model, images):
         features = shared_pass(model.network, model.card.cam_layer, images[image : image + 1], EVERY[:1]).features[0]
         expected = sum(weights[k] * features[k] for k in range(6))
         assert_close(found[image, target], expected.float(), rtol=1e-5, atol=1e-5)
+
+
+class Around(nn.Module):
+    """What lies behind `conv` sees the image as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.classifier = nn.Conv2d(1, 6, 4, stride=4), nn.Linear(6 * 9 + 144, 5)
+
+    def forward(self, images):
+        return self.classifier(torch.cat([self.conv(images).relu().flatten(1), images.flatten(1)], dim=1))
+
+
+def test_passes_start_from_each_images_own_features(tiny_model, images):
+    model = replace(tiny_model, network=Around().double(), card=replace(tiny_model.card, cam_layer="conv"))
+    found = explain(model, images, "ablation-cam", targets=2).maps
+    for image, maps in zip(images.double(), found, strict=True):
+        features = model.network.conv(image[None])[0].detach()
+        expected = sum(w * a for w, a in zip(weights_by_hand(model, image, 2), features, strict=True))
+        assert_close(maps[0], expected.float(), rtol=1e-5, atol=1e-5)
 
 
 def test_the_closed_form_equals_passes(tiny_model, images):

@@ -137,6 +137,12 @@ def test_the_first_rectangle_owns_a_pixel_and_a_name_may_have_several():
     assert region_masks(pair, 1, 1, (4, 4)).sum(dim=(1, 2)).tolist() == [4, 12]
 
 
+def test_fractions_are_of_the_height_and_of_the_width():
+    part, rest = region_masks((("part", 0.25, 0.5, 0.75, 1.0),), 1, 1, (4, 8))
+    assert part.nonzero().tolist() == [[row, column] for row in (1, 2) for column in (4, 5, 6, 7)]
+    assert torch.equal(rest, ~part)
+
+
 def test_a_pixel_gets_the_mean_of_the_masks_that_hold_it():
     masks = torch.tensor([[[True, True, False]], [[False, True, False]]])
     assert spread(torch.tensor([[[2.0, 4.0]]]), masks).tolist() == [[[[2.0, 3.0, 0.0]]]]

@@ -42,6 +42,8 @@ def test_a_channel_that_sums_to_zero_gives_nothing():
     even = torch.ones(1, 1, 2, 1, 1).expand(1, 1, 2, 2, 2)
     for gradients in (even, even.contiguous()):
         assert_close(xgrad_cam(features, gradients), features[:, 1:])
+    uneven = torch.tensor([[[[[5.0, 1.0], [1.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]]]]])
+    assert_close(xgrad_cam(features, uneven), features[:, 1:])
 
 
 def test_is_grad_cam_behind_pooling_and_one_linear_layer(tiny_model, images):
