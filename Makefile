@@ -22,7 +22,7 @@ demo: $(INSTALLED)
 	$(BIN)/inspect-fer demo $(if $(filter 0,$(SERVE)),--no-serve) --port $(PORT)
 
 test: $(INSTALLED)
-	$(TEST)
+	$(TEST) -m 'not slow'
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

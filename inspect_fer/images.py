@@ -63,10 +63,10 @@ class ImageFiles:
     """Pictures that stay on disk until rows of them are asked for; shape (N, C, H, W)."""
 
     def __init__(self, paths: Sequence[Path], *, size: int | None = None, channels: int | None = None) -> None:
-        first = read_image(paths[0], size=size, channels=channels)
+        told = None if size is None or channels is None else torch.Size((channels, size, size))
+        self._image = told or read_image(paths[0], size=size, channels=channels).shape
         self.paths = tuple(paths)
-        self.size, self.channels = size, first.shape[0]
-        self._image = first.shape
+        self.size, self.channels = size, self._image[0]
 
     @property
     def shape(self) -> torch.Size:

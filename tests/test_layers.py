@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "inspect_fer"
 LINES = [
     {"errors"},
-    {"schema", "emotions", "lookup", "shipped"},
+    {"schema", "emotions", "files", "lookup", "shipped"},
     {"images", "capture", "twin", "metrics", "render"},
     {"datasets", "models", "faces"},
     {"predict"},

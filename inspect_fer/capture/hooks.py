@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +76,33 @@ def watched(layers: Mapping[str, nn.Module], see: Callable[[str, object], Tensor
     ]
     try:
         yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def penultimate(network: nn.Module) -> Iterator[Callable[[Tensor], Tensor]]:
+    """Watch one pass; gives a function from its logits (N, K) to what their layer was given, (N, D) float32 on the CPU.
+
+    That layer is the last linear one or convolution, if it gives K numbers; maps are averaged. D is 0 where it is none.
+    """
+    last: list[tuple[nn.Module, object]] = []
+
+    def keep(module: nn.Module, given: tuple[object, ...], _output: object) -> None:
+        last[:] = [(module, given[0] if given else None)]
+
+    def features(logits: Tensor) -> Tensor:
+        module, given = last[0] if last else (None, None)
+        if not isinstance(given, Tensor) or module is None or len(cast("Tensor", module.weight)) != logits.shape[1]:
+            return torch.empty(len(logits), 0)
+        flat = given.detach() if given.ndim == 2 else given.detach().flatten(2).mean(dim=2)
+        return flat.to("cpu", torch.float32)
+
+    weighing = [module for module in network.modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    handles = [module.register_forward_hook(keep) for module in weighing]
+    try:
+        yield features
     finally:
         for handle in handles:
             handle.remove()

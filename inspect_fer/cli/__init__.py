@@ -6,7 +6,17 @@ import warnings
 
 import typer
 
-from inspect_fer.cli import demo, explaining, internals, reproducing, showing, sweeping, tables, training
+from inspect_fer.cli import (
+    demo,
+    explaining,
+    internals,
+    reproducing,
+    running,
+    showing,
+    sweeping,
+    tables,
+    training,
+)
 from inspect_fer.errors import FerError
 
 app = typer.Typer(
@@ -19,7 +29,17 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (training, sweeping, reproducing, explaining, internals, showing, tables, demo):
+for group in (
+    training,
+    sweeping,
+    reproducing,
+    explaining,
+    running,
+    internals,
+    showing,
+    tables,
+    demo,
+):
     group.add_to(app)
 
 

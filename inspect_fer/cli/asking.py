@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -59,18 +59,20 @@ class Asked:
 
         print_forecast(forecast(model, faces, self.methods, **self.options))
 
-    def run(
-        self, folder: Path, model: "Classifier", faces: "Samples", *, limit: int | None = None, overwrite: bool
-    ) -> "Run":
-        """Make the run with progress bars, and say on stderr what was left out."""
-        from inspect_fer.runs import make_run
+    def run(self, folder: Path, model: "Classifier", faces: "Samples", *, overwrite: bool) -> "Run":
+        """Make the whole run; see `part`."""
+        return cast("Run", self.part(folder, model, faces, overwrite=overwrite))
+
+    def part(self, folder: Path, model: "Classifier", faces: "Samples", **choices: Any) -> "Run | None":
+        """Make the run, or a share of it, with progress bars, and say on stderr what was left out."""
+        from inspect_fer.runs import make_part
 
         with progress() as track:
-            run = make_run(
-                folder, model, faces, self.methods, limit=limit, overwrite=overwrite, track=track, **self.options
-            )
+            run = make_part(folder, model, faces, self.methods, track=track, **choices, **self.options)
         for name, problem in self.refused.items():
             typer.echo(f"left out: {name}: {problem}", err=True)
+        for name, problem in (run.manifest.get("unreadable", {}) if run else {}).items():
+            typer.echo(f"not read: {name}: {problem}", err=True)
         return run
 
 

@@ -1,4 +1,4 @@
-"""`evaluate`, `explain`, `run`."""
+"""`evaluate`, `explain`."""
 
 import json
 from pathlib import Path
@@ -30,9 +30,6 @@ def add_to(app: typer.Typer) -> None:
     app.command("explain", epilog="inspect-fer explain --model demo --data synthetic:20 --method grad-cam")(
         explain_faces
     )
-    app.command(
-        "run", epilog="inspect-fer run --model demo --data synthetic:500 --methods grad-cam --out reports/first"
-    )(run_dataset)
 
 
 def evaluate_network(
@@ -123,38 +120,3 @@ def _faces(card: "ModelCard", data: str | None, split: str, files: list[Path] | 
     channels, size, _ = card.input_size
     read = load_photos if crop else load_files
     return labelled_as(read(files or [], size=size, channels=channels), card.class_names)
-
-
-def run_dataset(
-    model: Model,
-    data: Data,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
-    methods: Annotated[
-        str, typer.Option(help="Methods, with commas between; all for every one; options as in occlusion?window=4.")
-    ] = "grad-cam",
-    split: Split = "test",
-    limit: Annotated[int | None, typer.Option(min=1, help="Explain only so many; all are predicted.")] = None,
-    targets: Targets = "predicted",
-    layer: Layers = None,
-    fusion: Fusion = "mean",
-    precision: Precision = "exact",
-    memory: Memory = "1GB",
-    *,
-    dry_run: DryRun = False,
-    force: Force = False,
-) -> None:
-    """Evaluate and explain a split of a dataset into one run folder."""
-    from inspect_fer.datasets import samples_for
-    from inspect_fer.models.checkpoint import load
-
-    network = load(model)
-    faces = samples_for(network.card, data, split)
-    target, chosen = target_of(targets, network.card.class_names), [name for name in methods.split(",") if name.strip()]
-    asked = Asked.of(chosen, targets=target, layer=layer, fusion=fusion, precision=precision, memory=memory)
-    if dry_run:
-        asked.forecast(network, first(faces, limit))
-        return
-    run = asked.run(out, network, faces, limit=limit, overwrite=force)
-    print_scores(dict(run.metrics), f"{Path(model).stem} on {data.partition(':')[0]}, {split}")
-    print_worth(run.explanations)
-    typer.echo(f"{len(run)} faces, {len(run.explanations)} methods: {run.folder}")

@@ -1,7 +1,7 @@
 """Explanation methods, and `explain`, which runs them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, cast, overload
 
 from torch import Tensor
@@ -30,7 +30,7 @@ from inspect_fer.explain.passes import Plan, Refuse, maps_of
 from inspect_fer.explain.pointwise import GradCAMElementwise, HiResCAM, LayerCAM
 from inspect_fer.explain.region_occlusion import RegionOcclusion
 from inspect_fer.explain.region_shapley import RegionShapley
-from inspect_fer.explain.results import blanks, explanations
+from inspect_fer.explain.results import answer_of, blanks, explanations
 from inspect_fer.explain.rise import Rise
 from inspect_fer.explain.score_cam import ScoreCAM
 from inspect_fer.explain.shapley_cam import ShapleyCAM
@@ -40,7 +40,7 @@ from inspect_fer.explain.targets import Targets, resolve_targets
 from inspect_fer.explain.xgrad_cam import XGradCAM
 from inspect_fer.lookup import lookup
 from inspect_fer.predict import Images, network_input
-from inspect_fer.schema import Classifier, Explanation, Samples, Tick
+from inspect_fer.schema import Classifier, Explanation, Prediction, Samples, Tick
 
 METHODS: dict[str, type[Method]] = {
     "cam": CAM,
@@ -165,6 +165,26 @@ def explain(  # noqa: PLR0913  # a user's choices, all with defaults
     )
     found = explanations(images, blank, maps_of(images, plan, tick)) if blank else {}
     return next(iter(found.values())) if _is_one(methods) and found else found
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What one pass tells of samples: the answer, the maps, and the features (N, D) that the answer was made of.
+
+    D is 0 where the answer is not made by a linear layer or a convolution
+    """
+
+    prediction: Prediction
+    features: Tensor
+    explanations: dict[str, Explanation]
+
+
+def examine(model: Classifier, samples: Samples | Tensor, methods: Wanted, **options: Unpack[Options]) -> Examined:
+    """Predict and explain in the same pass; with no methods, predict. Takes and raises what `explain` does."""
+    images = network_input(model, samples)
+    blank, plan = _planned(images, chosen(methods), **options)
+    found = maps_of(images, plan, options.get("tick"))
+    return Examined(answer_of(images, found), found.features, explanations(images, blank, found))
 
 
 def forecast(model: Classifier, samples: Samples | Tensor, methods: Wanted, **options: Unpack[Options]) -> Forecast:

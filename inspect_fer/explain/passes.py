@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from inspect_fer.capture import SharedPass, leave_no_trace, logits_of, shared_passes
+from inspect_fer.capture import SharedPass, leave_no_trace, logits_of, penultimate, shared_passes
 from inspect_fer.errors import FerError
 from inspect_fer.explain.budget import allowing, require, rows_within
 from inspect_fer.explain.fusion import Fusion, fused
@@ -48,13 +48,14 @@ class Plan:
 class Found:
     """Maps by method, (N, T, h, w) float32 on the CPU, with the targets (N, T).
 
-    confidence: (N,) probability of the class that the network predicts
+    logits: (N, K); features: (N, D), what the layer was given that made them
     deviations: of each method, see Explanation.deviation; none where all was exact
     """
 
     maps: dict[str, Tensor]
     targets: Tensor
-    confidence: Tensor
+    logits: Tensor
+    features: Tensor
     deviations: dict[str, float] = field(default_factory=dict)
 
 
@@ -97,8 +98,9 @@ def maps_of(images: Images, plan: Plan, tick: Tick | None) -> Found:
                 if tick:
                     tick(rows.stop, len(images))
         maps = {key: torch.cat([part.maps[key] for part in parts]) for key in methods}
-        targets, sure = (torch.cat([getattr(part, name) for part in parts]) for name in ("targets", "confidence"))
-        return Found(maps, targets, sure, {key: deviations[key] for key in methods if key in deviations})
+        names = ("targets", "logits", "features")
+        targets, logits, features = (torch.cat([getattr(part, name) for part in parts]) for name in names)
+        return Found(maps, targets, logits, features, {key: deviations[key] for key in methods if key in deviations})
 
 
 def _explain_batch(
@@ -107,18 +109,21 @@ def _explain_batch(
     """Maps, targets and logits of one batch. Methods that are refused are taken out of `methods`."""
     passes: dict[str, SharedPass] = {}
     sharing = [key for key, method in methods.items() if shares_pass(method)]
-    try:
-        if sharing:
-            passes = shared_passes(forms.quick.network, plan.layers, batch, predicted if targets is None else targets)
-    except FerError as problem:
-        _refused(sharing, methods, problem, plan)
-    if passes:
-        first = next(iter(passes.values()))
-        logits, targets = first.logits, first.targets
-    else:
-        with torch.no_grad():
-            logits = logits_of(forms.quick.network, batch).float()
-        targets = predicted(logits) if targets is None else targets
+    with penultimate(forms.quick.network) as given:
+        try:
+            if sharing:
+                wanted = predicted if targets is None else targets
+                passes = shared_passes(forms.quick.network, plan.layers, batch, wanted)
+        except FerError as problem:
+            _refused(sharing, methods, problem, plan)
+        if passes:
+            first = next(iter(passes.values()))
+            logits, targets = first.logits, first.targets
+        else:
+            with torch.no_grad():
+                logits = logits_of(forms.quick.network, batch).float()
+            targets = predicted(logits) if targets is None else targets
+        features = given(logits)
     found = {}
     for key, method in list(methods.items()):
         try:
@@ -126,8 +131,7 @@ def _explain_batch(
             found[key] = maps.detach().to("cpu", torch.float32)
         except FerError as problem:
             _refused([key], methods, problem, plan)
-    sure = logits.sigmoid() if forms.plain.card.output == "sigmoid" else logits.softmax(dim=1)
-    return Found(found, targets.cpu(), sure.amax(dim=1).cpu())
+    return Found(found, targets.cpu(), logits.float().cpu(), features)
 
 
 def _refused(keys: list[str], methods: dict[str, Method], problem: FerError, plan: Plan) -> None:

@@ -14,7 +14,7 @@ from inspect_fer.explain.fusion import Fusion
 from inspect_fer.explain.method import Method, class_free, footprint, reads_layer, relative
 from inspect_fer.explain.passes import Found, Refuse
 from inspect_fer.predict import Images
-from inspect_fer.schema import Explanation, Footprint
+from inspect_fer.schema import Explanation, Footprint, Prediction
 
 
 def blanks(
@@ -54,19 +54,25 @@ def _blank(
 
 def explanations(images: Images, blank: Mapping[str, Explanation], found: Found) -> dict[str, Explanation]:
     """What was found, with what it is worth."""
-    same = coinciding(found.maps)
+    same, sure = coinciding(found.maps), answer_of(images, found).confidence
     return {
         key: replace(
             blank[key],
             maps=maps,
             targets=found.targets,
-            confidence=found.confidence,
+            confidence=sure,
             deviation=found.deviations.get(key),
             same_as=same[key],
             broken_layer=_broken_layer(images, maps),
         )
         for key, maps in found.maps.items()
     }
+
+
+def answer_of(images: Images, found: Found) -> Prediction:
+    """What the network answered in the pass that the maps come from."""
+    card = images.model.card
+    return Prediction(images.ids, found.logits, images.labels, card.class_names, card.output, card.threshold)
 
 
 def _broken_layer(images: Images, maps: Tensor) -> str:

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from inspect_fer.errors import CheckpointError, FerError, UnknownNameError
+from inspect_fer.files import write_whole
 from inspect_fer.lookup import no_such_name
 from inspect_fer.models import ARCHITECTURES, build
 from inspect_fer.models.libraries import LIBRARIES, from_library
@@ -67,16 +66,10 @@ def save(classifier: Classifier, path: str | Path, *, half: bool = False) -> Non
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
         for name, tensor in classifier.network.state_dict().items()
     }
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_bytes(to_bytes(tensors, {"card": json.dumps(card.as_dict(), sort_keys=True)}))
-        aside.replace(path)
+        write_whole(path, to_bytes(tensors, {"card": json.dumps(card.as_dict(), sort_keys=True)}))
     except (OSError, SafetensorError) as problem:
         raise CheckpointError(f"{path} cannot be written: {problem}. What was there before is untouched.") from problem
-    finally:
-        with suppress(OSError):
-            aside.unlink()
 
 
 def fingerprint(network: nn.Module) -> str:

@@ -1,19 +1,30 @@
-"""From a network and samples to a run in one call."""
+"""From a network and samples to a run: written shard by shard, so that it goes on where it was stopped."""
 
+import json
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
 import torch
 
-from inspect_fer.explain import Options, explain
+from inspect_fer.errors import ConfigError, DataError, RunError
+from inspect_fer.explain import Options, chosen, explain
 from inspect_fer.explain.method import Method
-from inspect_fer.predict import predict
-from inspect_fer.runs.folder import require_free, save_run
-from inspect_fer.schema import Classifier, Run, Samples, Tick
+from inspect_fer.explain.targets import resolve_targets
+from inspect_fer.predict import network_input
+from inspect_fer.runs.engines import Engine, here, pool
+from inspect_fer.runs.folder import finish, missing, open_run, require_free, store_faces, take_place
+from inspect_fer.runs.plan import SHARD, Group, Manifest, begun, place_of, read_manifest, targets_of, write_json
+from inspect_fer.runs.work import Job, methods_of, readable
+from inspect_fer.schema import Classifier, Explanation, Run, Samples, Tick
 
 Track = Callable[[str], Tick]
 """Starts a progress bar of that name."""
+DEFAULTS: Options = {"targets": "predicted", "layer": None, "fusion": "mean", "precision": "exact"}
+TRIED = 16
+"""Among how many samples one that can be read is looked for, to try the methods on."""
 
 
 def make_run(
@@ -22,19 +33,168 @@ def make_run(
     faces: Samples,
     methods: Mapping[str, Method] | Sequence[str | Method],
     *,
+    overwrite: bool = False,
+    **wanted: Any,
+) -> Run:
+    """Predict all samples, explain them, and write the run; what is there of the same run is kept.
+
+    Takes what `make_part` does, and raises the same.
+    """
+    run = make_part(folder, model, faces, methods, overwrite=overwrite, **wanted)
+    if run is None:
+        raise RunError(f"{folder} lacks shards that another process was to make. Start the same run again.")
+    return run
+
+
+def make_part(  # noqa: PLR0913  # a user's choices, all with defaults
+    folder: str | Path,
+    model: Classifier,
+    faces: Samples,
+    methods: Mapping[str, Method] | Sequence[str | Method],
+    *,
     limit: int | None = None,
+    part: tuple[int, int] = (1, 1),
+    workers: int = 1,
+    engine: Engine | None = None,
+    shard: int = SHARD,
+    threads: int | None = None,
+    every_class: bool = False,
     command: str | None = None,
     overwrite: bool = False,
     track: Track = lambda _: lambda _done, _total: None,
     **options: Unpack[Options],
-) -> Run:
-    """Predict all samples, explain them (the first `limit` of them), and write the run.
+) -> Run | None:
+    """Make a share of a run's shards, all of them by default; gives the run when all are there, else None.
 
-    options: what `explain` takes. Raises what `predict`, `explain` and `save_run` raise.
+    limit: explain only the first so many; part: (i, n), the i-th of n shares, as in an array of jobs
+    workers: processes, which load network and samples by name; engine: who makes the shards, instead of these
+    shard: samples a shard, threads: of each process; both are the run's for good, so that its bytes do not change
+    every_class: also of methods at the resolution of the input, which otherwise keep the predicted and the given class
+    options: what `explain` takes. A folder that holds the same run goes on, with these methods beside those it has.
+
+    Raises RunError where the folder holds something else or cannot be written, ConfigError for a share that there is
+    not, and what `explain` raises, before any work.
     """
-    require_free(Path(folder), overwrite=overwrite)  # said before the work, not after it
-    answer = predict(model, faces, tick=track("predicting"))
-    explained = faces if limit is None else faces[torch.arange(min(limit, len(faces)))]
-    options["tick"] = track("explaining")
-    maps = explain(model, explained, methods, **options) if methods else {}
-    return save_run(folder, model, faces, answer, maps, command=command, overwrite=overwrite)
+    folder = Path(folder)
+    _require_share(part, shard, workers)
+    where = _place(folder, overwrite=overwrite)
+    kept = _kept(where, model, faces, shard)
+    threads = threads or (torch.get_num_threads() if workers == 1 else max(1, torch.get_num_threads() // workers))
+    manifest = kept or begun(model, faces, shard=shard, threads=threads, command=command or " ".join(sys.argv))
+    named = chosen(methods)
+    group = _group(model, faces, named, limit, options, every_class=every_class)
+    manifest = manifest.grown(group) if kept else replace(manifest, groups=(group,))
+    job = Job(where, manifest, model, faces, {**methods_of(manifest, but=named), **named})
+    try:
+        if manifest != kept:
+            write_json(where / "run.json", manifest.as_dict())
+            store_faces(where, faces)
+        _work(job, part, engine or (here if workers == 1 else pool(workers)), track("working"))
+        if missing(where, manifest):
+            return None
+        finish(where, manifest)
+        if where != folder:
+            take_place(where, folder)
+    except OSError as problem:
+        raise RunError(
+            f"{where} cannot be written: {problem}. What is whole is kept; make room and start the same run again."
+        ) from problem
+    return open_run(folder)
+
+
+def _require_share(part: tuple[int, int], shard: int, workers: int) -> None:
+    own, of = part
+    if not 1 <= own <= of:
+        raise ConfigError(f"A share of the shards is i/n with i from 1 to n, not {own}/{of}.")
+    if shard < 1 or workers < 1:
+        raise ConfigError(f"A shard holds at least one sample and needs a worker, not {min(shard, workers)}.")
+
+
+def _place(folder: Path, *, overwrite: bool) -> Path:
+    """Where to work: aside where a run is to be replaced, so that it stays until the new one is whole."""
+    if not overwrite or not folder.exists():
+        return folder
+    require_free(folder, overwrite=True)
+    return folder.with_name(f".{folder.name}.new")
+
+
+def _kept(where: Path, model: Classifier, faces: Samples, shard: int) -> Manifest | None:
+    """The manifest that is there, if it is of the same network and samples. Raises RunError for another one's."""
+    if not (where / "run.json").is_file():
+        require_free(where, overwrite=False)
+        return None
+    kept, now = Manifest.from_dict(read_manifest(where)), begun(model, faces, shard=shard, threads=1, command="")
+    same = {
+        "network": (kept.model["sha256"], now.model["sha256"]),
+        "preprocessing": (kept.card.as_dict(), _plain(now.card.as_dict())),
+        "dataset": (_source(kept.dataset), _plain(_source(now.dataset))),
+        "number of samples": (kept.samples, now.samples),
+        "size of a shard": (kept.shard, now.shard),
+    }
+    other = [name for name, (old, new) in same.items() if _plain(old) != _plain(new)]
+    if other:
+        raise RunError(f"{where} holds a run of another {other[0]}. Name another folder, or replace the run (--force).")
+    return kept
+
+
+def _source(dataset: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: dataset.get(name) for name in ("spec", "split", "options", "sha256")}
+
+
+def _plain(values: Any) -> Any:
+    """As it comes back from JSON."""
+    return json.loads(json.dumps(values, default=str))
+
+
+def _group(
+    model: Classifier,
+    faces: Samples,
+    methods: Mapping[str, Method],
+    limit: int | None,
+    options: Options,
+    *,
+    every_class: bool,
+) -> Group:
+    """What was asked for, tried on one sample first: which methods the network allows, what they read, how fine."""
+    labels = network_input(model, faces).labels[:limit]
+    targets = options.get("targets", "predicted")
+    resolve_targets(targets, labels, len(model.card.class_names))  # of all samples, before any work
+    plain = targets if isinstance(targets, str) else torch.as_tensor(targets).tolist()
+    told = {**DEFAULTS, **options, "targets": plain}
+    asked = {name: value for name, value in told.items() if name not in {"refuse", "tick"}}
+    tried = _tried(model, faces[: len(labels)], methods, options, plain) if methods else {}
+    size = model.card.input_size[1:]
+    few = [name for name, why in tried.items() if why.maps.shape[2:] == size and why.maps.shape[1] > 2]
+    entries = {
+        name: {"method": dict(why.method), "layer": why.layer, "folder": place_of(name, why.layer)}
+        for name, why in tried.items()
+    }
+    return Group.from_dict(
+        _plain({"methods": entries, "options": asked, "limit": limit, "few": [] if every_class else few})
+    )
+
+
+def _tried(
+    model: Classifier, faces: Samples, methods: Mapping[str, Method], options: Options, targets: Any
+) -> dict[str, Explanation]:
+    for row in range(min(TRIED, len(faces))):
+        one, _, _ = readable(faces[row : row + 1])
+        if len(one):
+            own = targets_of(targets, slice(row, row + 1))
+            return explain(model, one, methods, **{**options, "targets": own, "tick": None})
+    raise DataError(f"None of the first {min(TRIED, len(faces))} samples can be read: {_reason(faces)}")
+
+
+def _reason(faces: Samples) -> str:
+    return next(iter(readable(faces[:1])[2].values()), "there are none.")
+
+
+def _work(job: Job, part: tuple[int, int], engine: Engine, tick: Tick) -> None:
+    """Make this share of the shards."""
+    numbers = range(job.manifest.shards)[part[0] - 1 :: part[1]]
+    sizes = {number: len(range(*job.manifest.rows(number).indices(job.manifest.samples))) for number in numbers}
+    done, total = 0, sum(sizes.values())
+    tick(0, total)
+    for number in engine(job, numbers) if numbers else ():
+        done += sizes[number]
+        tick(done, total)

@@ -59,6 +59,7 @@ class Network:
     normalise: "dataset" by mean and standard deviation of the training pixels, "unit" to 0..1, "centred" to -1..1,
         "imagenet" by ImageNet's mean and standard deviation
     threshold: probability above which a network trained with loss bce says yes
+    start: a published network or a checkpoint file whose weights the training begins with; "" for fresh ones
     """
 
     architecture: str
@@ -67,6 +68,7 @@ class Network:
     options: Mapping[str, Any] = field(default_factory=dict)
     normalise: Literal["dataset", "unit", "centred", "imagenet"] = "dataset"
     threshold: float = 0.5
+    start: str = ""
 
 
 @dataclass(frozen=True)

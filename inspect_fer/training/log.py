@@ -9,8 +9,8 @@ FOLDER/
 """
 
 import json
-import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from inspect_fer.errors import RunError
+from inspect_fer.files import aside
 
 
 class Restorable(Protocol):
@@ -103,37 +104,30 @@ def restore(folder: Path, state: Restorable, stored: dict[str, Any]) -> None:
 def write_epoch(folder: Path, state: Mapping[str, Any], logits: torch.Tensor) -> None:
     """Store an epoch; the state comes last, because it is what a resumed training believes."""
     history = state["history"]
-    with _aside(_logits(folder, len(history) - 1)) as aside, aside.open("wb") as file:
+    with _aside(_logits(folder, len(history) - 1)) as part, part.open("wb") as file:
         np.save(file, logits.half().numpy())
     write_aside(folder / "history.json", json.dumps(history, indent=1).encode())
-    with _aside(folder / "state.pt") as aside:
-        torch.save(dict(state), aside)
+    with _aside(folder / "state.pt") as part:
+        torch.save(dict(state), part)
 
 
 def write_aside(path: Path, content: bytes) -> None:
     """Write a file so that it is either whole or not there."""
-    with _aside(path) as aside:
-        aside.write_bytes(content)
+    with _aside(path) as part:
+        part.write_bytes(content)
 
 
-class _aside:  # noqa: N801 (used like a function)
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` when all went well; the old file stays when it did not."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.part = path, path.with_name(f".{path.name}.{os.getpid()}.part")
-
-    def __enter__(self) -> Path:
-        return self.part
-
-    def __exit__(self, kind: object, problem: BaseException | None, _: object) -> None:
-        if problem is None:
-            self.part.replace(self.path)
-        self.part.unlink(missing_ok=True)
-        if isinstance(problem, OSError | RuntimeError):  # torch.save says "RuntimeError" when the disk is full
-            raise RunError(
-                f"{self.path} cannot be written: {problem}. Is the disk full? What was whole before is kept; started "
-                "again, the training goes on there."
-            ) from problem
+    try:
+        with aside(path) as part:
+            yield part
+    except (OSError, RuntimeError) as problem:  # torch.save says "RuntimeError" when the disk is full
+        raise RunError(
+            f"{path} cannot be written: {problem}. Is the disk full? What was whole before is kept; started again, the "
+            "training goes on there."
+        ) from problem
 
 
 def _logits(folder: Path, epoch: int) -> Path:

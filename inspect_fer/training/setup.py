@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from inspect_fer.errors import ConfigError
+from inspect_fer.errors import CheckpointError, ConfigError
 from inspect_fer.models import build, cam_layer_of
-from inspect_fer.models.checkpoint import network_around
+from inspect_fer.models.checkpoint import load, network_around
 from inspect_fer.schema import Classifier, ModelCard, Samples
 from inspect_fer.training.config import Finetune, Recipe, Training
 from inspect_fer.training.losses import Cost, balanced_weights, cost_of, truth_of
@@ -154,12 +154,21 @@ def network_of(card: ModelCard) -> nn.Module:
     return build(card.architecture, channels=channels, classes=len(card.class_names), size=size, options=card.options)
 
 
+def _begun(start: str, card: ModelCard) -> nn.Module:
+    """The network of a card with the weights of a checkpoint. Raises CheckpointError where they do not fit."""
+    found = load(start)
+    if found.card.class_names != card.class_names:
+        raise CheckpointError(f"{start} tells {', '.join(found.card.class_names)}, not {', '.join(card.class_names)}.")
+    return network_around(card, found.network.state_dict(), start)
+
+
 def fresh_state(recipe: Recipe, card: ModelCard, steps: int, device: str) -> State:
     """Network, optimiser and schedule before the first epoch of `steps` steps, the same for the same seed."""
     options = recipe.training
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        network = network_of(card).to(device).to(memory_format=torch.channels_last)
+        network = _begun(recipe.network.start, card) if recipe.network.start else network_of(card)
+    network = network.to(device).to(memory_format=torch.channels_last)
     if recipe.finetune:
         _check_order(network, recipe.finetune)
     average = None

@@ -8,9 +8,9 @@ from PIL import Image
 
 from inspect_fer.cli import app, main
 from inspect_fer.models import build
-from inspect_fer.models.checkpoint import load, save
+from inspect_fer.models.checkpoint import load
 from inspect_fer.runs import open_run
-from inspect_fer.schema import Classifier, ModelCard
+from inspect_fer.schema import ModelCard
 
 NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 RECIPE = """
@@ -22,13 +22,6 @@ options = { width = 2 }
 epochs = 2
 batch_size = 14
 """
-
-
-@pytest.fixture
-def net(tmp_path):
-    card = ModelCard("baseline", NAMES, (1, 24, 24), (0.5,), (0.25,), "blocks.3.relu", {"width": 2})
-    save(Classifier(build("baseline", size=24, options={"width": 2}), card), tmp_path / "net.safetensors")
-    return "net.safetensors"
 
 
 COMMANDS = [command.name for command in app.registered_commands]

@@ -4,26 +4,11 @@ import pandas as pd
 import pytest
 import torch
 
-from inspect_fer.datasets import samples_for
 from inspect_fer.errors import DataError, RunError
 from inspect_fer.explain import METHODS
-from inspect_fer.models import build
 from inspect_fer.runs import faces_of, make_run, open_run, run_folders, save_run
 from inspect_fer.runs.store import read_maps, write_maps
-from inspect_fer.schema import Classifier, Explanation, ModelCard
-
-
-@pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    names = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
-    card = ModelCard("baseline", names, (1, 32, 32), (0.5,), (0.25,), "blocks.3.relu", {"width": 2})
-    return Classifier(build("baseline", size=32, options={"width": 2}).eval(), card, "somewhere.safetensors")
-
-
-@pytest.fixture(scope="module")
-def faces(model):
-    return samples_for(model.card, "synthetic:14?wrong_labels=0.2", "select")
+from inspect_fer.schema import Explanation, ModelCard
 
 
 @pytest.fixture
@@ -40,7 +25,7 @@ def test_a_run_comes_back_as_it_was(run, model, faces):
     assert again.manifest["model"]["origin"] == model.origin
     assert ModelCard.from_dict(again.manifest["card"]) == model.card
     assert again.metrics["n"] == 14
-    assert json.loads((run.folder / "run.json").read_text())["schema"] == 1
+    assert json.loads((run.folder / "run.json").read_text())["schema"] == 2
 
 
 def test_maps_come_back_within_half_precision_of_their_own_scale(run, model, faces):
@@ -66,7 +51,8 @@ def test_tiny_and_broken_maps_survive(tmp_path):
     maps[0, 0] = torch.tensor([[1e-12, -3e-12], [0, 2e-12]])
     maps[0, 1, 0, 0] = torch.nan
     explanation = Explanation(("a",), maps, torch.zeros(1, 3, dtype=torch.int64), {"name": "x"}, "", (1, 4, 4))
-    again = read_maps(tmp_path / "maps", write_maps(tmp_path / "maps", explanation))
+    write_maps(tmp_path / "maps" / "shard", explanation, {})
+    again = read_maps([tmp_path / "maps" / "shard"])
     assert torch.allclose(again.maps[0, 0], maps[0, 0], rtol=1e-3, atol=0)
     assert torch.equal(again.maps[0, 1].isnan(), maps[0, 1].isnan())
     assert torch.equal(again.health, explanation.health)
@@ -116,10 +102,11 @@ def test_what_does_not_belong_together_is_no_run(run, model, faces, tmp_path):
         save_run(tmp_path / "a", model, faces, run.prediction, other)
 
 
-def test_a_taken_folder_is_told_before_the_work(run, model, faces, monkeypatch):
-    monkeypatch.setattr("inspect_fer.runs.make.predict", lambda *_, **__: pytest.fail("worked for nothing"))
+def test_a_taken_folder_is_told_before_the_work(model, faces, tmp_path, monkeypatch):
+    (tmp_path / "thesis.tex").write_text("...")
+    monkeypatch.setattr("inspect_fer.runs.make.explain", lambda *_, **__: pytest.fail("worked for nothing"))
     with pytest.raises(RunError, match="is there already"):
-        make_run(run.folder, model, faces, [])
+        make_run(tmp_path, model, faces, ["grad-cam"])
 
 
 def test_an_interruption_while_replacing_keeps_the_old_run(run, model, faces, monkeypatch):
@@ -156,7 +143,7 @@ def test_a_full_disk_leaves_what_was_there(run, model, faces, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pandas.DataFrame.to_parquet", full)
+    monkeypatch.setattr("inspect_fer.runs.folder.write_whole", full)
     with pytest.raises(RunError, match="No space left on device.*untouched"):
         save_run(run.folder, model, faces, run.prediction, overwrite=True)
     assert len(open_run(run.folder).explanations) == 2
@@ -166,8 +153,8 @@ def test_a_full_disk_leaves_what_was_there(run, model, faces, monkeypatch):
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda folder: next(folder.rglob("shard-00000.npy")).write_bytes(b"x"), "is damaged .checksum differs"),
-        (lambda folder: next(folder.rglob("shard-00000.json")).unlink(), "cannot be read"),
+        (lambda folder: next(folder.rglob("maps/*/*/shard*")).write_bytes(b"x"), "cannot be read"),
+        (lambda folder: next(folder.rglob("maps/*/*/shard*")).unlink(), "cannot be read"),
         (lambda folder: (folder / "predictions.parquet").write_bytes(b"x"), "is damaged"),
         (lambda folder: (folder / "run.json").write_text("{"), "is damaged"),
         (lambda folder: (folder / "metrics.json").unlink(), "is damaged"),
@@ -185,7 +172,7 @@ def test_a_run_of_a_later_version_says_which(run):
     manifest = json.loads((run.folder / "run.json").read_text())
     manifest |= {"schema": 99, "versions": {"inspect-fer": "7.0"}}
     (run.folder / "run.json").write_text(json.dumps(manifest))
-    with pytest.raises(RunError, match="written by inspect-fer 7.0; this version reads schema 1"):
+    with pytest.raises(RunError, match="written by inspect-fer 7.0 as schema 99; this version reads schema 2. Update"):
         open_run(run.folder)
 
 
@@ -202,3 +189,20 @@ def test_runs_are_listed_newest_first(run, model, faces):
     make_run(run.folder.parent / "later", model, faces, [])
     (run.folder.parent / "other").mkdir()
     assert [folder.name for folder in run_folders(run.folder.parent)] == ["later", "run"]
+
+
+def test_a_run_of_an_older_version_says_how_to_make_it_again(run):
+    manifest = json.loads((run.folder / "run.json").read_text())
+    (run.folder / "run.json").write_text(json.dumps(manifest | {"schema": 1, "command": "inspect-fer run --model m"}))
+    with pytest.raises(RunError, match="as schema 1; .* Make it again: inspect-fer run --model m"):
+        open_run(run.folder)
+
+
+def test_maps_that_were_changed_are_found_by_their_checksum(run):
+    path = next(run.folder.glob("maps/*/*/shard*"))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    opened = open_run(run.folder)  # the header is whole
+    with pytest.raises(RunError, match=r"is damaged .checksum differs.*Start the same run again"):
+        [found.maps for found in opened.explanations.values()]

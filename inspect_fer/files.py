@@ -1,0 +1,31 @@
+"""Files that are either whole or not there."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path` when all went well; else the old file stays, and the OSError comes out.
+
+    What was written is on the disk before it takes its name. Several writers may be at it: the last one's file stays.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.part")
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file aside and rename it when whole, its folder made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with aside(path) as part:
+        part.write_bytes(content)

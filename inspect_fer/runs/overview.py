@@ -1,0 +1,55 @@
+"""A run in one line, also of one that is unfinished or cannot be read."""
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from inspect_fer.errors import FerError
+from inspect_fer.runs.folder import missing
+from inspect_fer.runs.plan import Manifest, read_manifest
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a list of runs says of each; problem: why there is no accuracy. size: bytes of all its files."""
+
+    name: str
+    network: str
+    dataset: str
+    faces: int
+    accuracy: float | None
+    methods: tuple[str, ...]
+    size: int
+    made: str
+    problem: str = ""
+
+
+def summary(folder: Path) -> Summary:
+    """Read what is said of a run, without its answers and maps."""
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    try:
+        values = read_manifest(folder)
+        manifest = Manifest.from_dict(values)
+    except FerError as problem:
+        return Summary(folder.name, "?", "?", 0, None, (), size, "", str(problem).removeprefix(f"{folder} "))
+    except (KeyError, TypeError, ValueError) as problem:
+        return Summary(folder.name, "?", "?", 0, None, (), size, "", f"is damaged: {problem!r}")
+    dataset = str(manifest.dataset.get("spec", "kept in the run"))
+    done = (folder / "predictions.parquet").is_file()
+    accuracy = None
+    with suppress(OSError, ValueError, KeyError):
+        accuracy = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["accuracy"] if done else None
+    left = 0 if done else len(missing(folder, manifest))
+    total = sum(map(len, manifest.paths().values()))
+    return Summary(
+        folder.name,
+        manifest.card.architecture,
+        dataset,
+        manifest.samples,
+        accuracy,
+        tuple(name for name in manifest.paths() if name),
+        size,
+        str(manifest.made.get("made", ""))[:10],
+        f"unfinished: {total - left} of {total} shards" if not done else "",
+    )

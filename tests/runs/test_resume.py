@@ -1,0 +1,240 @@
+"""A run goes on where it was stopped, and ends with the bytes of one that was not."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from inspect_fer.datasets import samples_for
+from inspect_fer.errors import ConfigError, DataError, RunError, TargetError
+from inspect_fer.explain import METHODS, explain
+from inspect_fer.predict import predict
+from inspect_fer.runs import faces_of, features_of, make_part, make_run, open_run
+from inspect_fer.runs.work import Job
+
+TWO = ["grad-cam", "layer-cam"]
+
+
+def made(folder, model, faces, methods=("grad-cam",), **options):
+    return make_run(folder, model, faces, list(methods), **{"shard": 4, "threads": 1, "targets": "all"} | options)
+
+
+def count_shards(monkeypatch):
+    """Tells which shards are really made."""
+    numbers, fill = [], Job._fill
+
+    def counted(self, part, *args, **options):
+        numbers.append(part.number)
+        return fill(self, part, *args, **options)
+
+    monkeypatch.setattr(Job, "_fill", counted)
+    return numbers
+
+
+@pytest.fixture(scope="module")
+def killed(checkpoint, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("killed")
+    command = [sys.executable, str(Path(__file__).with_name("killed.py")), str(checkpoint), str(folder), "20"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, int(done.stdout)
+
+
+def test_killed_twenty_times_at_random_it_ends_with_the_same_bytes(killed, same):
+    folder, unfinished = killed
+    assert unfinished >= 10  # others were just done
+    for number in range(20):
+        same(folder / "whole", folder / f"killed{number}")
+
+
+def test_two_writers_on_one_run_end_with_the_same_bytes(killed, same):
+    same(killed[0] / "whole", killed[0] / "two")
+
+
+def test_answers_and_maps_are_those_of_predict_and_explain(model, faces, tmp_path):
+    run = made(tmp_path / "run", model, faces, ["grad-cam", "occlusion"])
+    fresh = explain(model, faces, ["grad-cam", "occlusion"], targets="all")
+    torch.testing.assert_close(run.prediction.logits, predict(model, faces).logits, rtol=1e-4, atol=1e-5)
+    for name, found in run.explanations.items():
+        scale = fresh[name].maps.abs().amax((2, 3), keepdim=True)
+        assert ((found.maps - fresh[name].maps).abs() <= scale * 2**-10 + 1e-6).all()
+        torch.testing.assert_close(found.confidence, fresh[name].confidence, rtol=1e-4, atol=1e-5)
+
+
+def test_features_are_what_the_last_layer_makes_the_logits_of(model, faces, tmp_path):
+    run = made(tmp_path / "run", model, faces)
+    last = [module for module in model.network.modules() if isinstance(module, torch.nn.Linear)][-1]
+    torch.testing.assert_close(last(features_of(run)).detach(), run.prediction.logits, rtol=2e-2, atol=2e-3)
+
+
+def test_the_same_command_does_only_what_is_missing(model, faces, tmp_path, same, monkeypatch):
+    run = made(tmp_path / "run", model, faces, TWO)
+    made(tmp_path / "whole", model, faces, TWO)
+    numbers = count_shards(monkeypatch)
+    made(run.folder, model, faces, TWO)
+    assert numbers == []
+    next(run.folder.glob("maps/layer-cam/*/shard-00002*")).unlink()
+    made(run.folder, model, faces, TWO)
+    assert numbers == [2]
+    same(run.folder, tmp_path / "whole")
+
+
+@pytest.mark.parametrize("place", ["answers", "maps/grad-cam/*"])
+def test_a_shard_damaged_by_hand_is_found_and_made_again(model, faces, tmp_path, same, monkeypatch, place):
+    run = made(tmp_path / "run", model, faces)
+    made(tmp_path / "whole", model, faces)
+    path = next(run.folder.glob(f"{place}/shard-00001*"))
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 64
+    path.write_bytes(content)
+    numbers = count_shards(monkeypatch)
+    made(run.folder, model, faces)
+    assert numbers == [1]
+    same(run.folder, tmp_path / "whole")
+
+
+def test_other_methods_are_put_beside_and_a_changed_option_never_meets_an_old_shard(
+    model, faces, tmp_path, monkeypatch
+):
+    run = made(tmp_path / "run", model, faces)
+    numbers = count_shards(monkeypatch)
+    made(run.folder, model, faces, ["occlusion?window=16&stride=8"])
+    assert numbers == [0, 1, 2, 3]
+    numbers.clear()
+    changed = made(run.folder, model, faces, ["occlusion?window=8&stride=8"])
+    assert numbers == [0, 1, 2, 3]
+    assert changed.explanations["occlusion"].maps.shape[2:] == (4, 4)
+    assert set(changed.explanations) == {"grad-cam", "occlusion"}
+    numbers.clear()
+    assert made(run.folder, model, faces, targets="predicted").explanations["grad-cam"].maps.shape[1] == 1
+    assert numbers == [0, 1, 2, 3]
+
+
+def test_edited_pixels_never_meet_an_old_shard(model, tmp_path, monkeypatch):
+    for number in range(8):
+        Image.new("L", (32, 32), 20 * number).save(tmp_path / f"{number}.png")
+    faces = samples_for(model.card, f"folder:{tmp_path}")
+    made(tmp_path / "run", model, faces)
+    numbers = count_shards(monkeypatch)
+    Image.new("L", (32, 32), 255).save(tmp_path / "6.png")
+    made(tmp_path / "run", model, faces)
+    assert numbers == [1]
+
+
+def test_another_network_or_dataset_is_another_run(model, faces, tmp_path):
+    made(tmp_path / "run", model, faces)
+    other = replace(model, card=replace(model.card, mean=(0.4,)))
+    for changes, says in (
+        ({"model": other}, "another preprocessing"),
+        ({"faces": faces[:9]}, "another dataset|another number of samples"),
+        ({"shard": 5}, "another size of a shard"),
+    ):
+        with pytest.raises(RunError, match=f"holds a run of ({says}).*--force"):
+            made(tmp_path / "run", **{"model": model, "faces": faces} | changes)
+
+
+def test_a_full_disk_loses_nothing(model, faces, tmp_path, same, monkeypatch):
+    made(tmp_path / "whole", model, faces, TWO)
+    room, fsync = [9], os.fsync
+
+    def full(descriptor):
+        room[0] -= 1
+        if room[0] < 0:
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunError, match="No space left on device.*What is whole is kept.*start the same run again"):
+        made(tmp_path / "run", model, faces, TWO)
+    kept = len(list((tmp_path / "run").rglob("shard*")))
+    assert kept == 8
+    assert not list((tmp_path / "run").rglob(".*.part"))
+    with pytest.raises(RunError, match="is not finished: 8 of 12 shards are there. Start the same run again"):
+        open_run(tmp_path / "run")
+    room[0] = 1000
+    made(tmp_path / "run", model, faces, TWO)
+    same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_replacing_keeps_the_old_run_until_the_new_one_is_whole(model, faces, tmp_path, monkeypatch):
+    run = made(tmp_path / "run", model, faces)
+    monkeypatch.setattr(Job, "_fill", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        made(run.folder, model, faces, ["layer-cam"], overwrite=True)
+    assert list(open_run(run.folder).explanations) == ["grad-cam"]
+    monkeypatch.undo()
+    assert list(made(run.folder, model, faces, ["layer-cam"], overwrite=True).explanations) == ["layer-cam"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_picture_that_cannot_be_read_is_told_and_the_rest_goes_on(model, tmp_path):
+    for name in ("a", "b", "c", "d", "e"):
+        Image.effect_noise((32, 32), 60).save(tmp_path / f"{name}.png")
+    (tmp_path / "a.png").write_bytes(b"no picture")
+    (tmp_path / "d.png").write_bytes((tmp_path / "d.png").read_bytes()[:200])
+    faces = samples_for(model.card, f"folder:{tmp_path}")
+    run = made(tmp_path / "run", model, faces, ["grad-cam"], shard=2, targets=[0, 1, 2, 3, 4])
+    assert run.prediction.ids == ("folder/b.png", "folder/c.png", "folder/e.png")
+    assert run.explanations["grad-cam"].targets.tolist() == [[1], [2], [4]]
+    assert set(run.manifest["unreadable"]) == {"folder/a.png", "folder/d.png"}
+    assert "cannot be read as a picture" in run.manifest["unreadable"]["folder/a.png"]
+    assert faces_of(run).ids == run.prediction.ids
+    for name in ("b", "c", "e"):
+        (tmp_path / f"{name}.png").write_bytes(b"gone")
+    with pytest.raises(DataError, match="None of the first 5 samples can be read: .*a.png"):
+        made(tmp_path / "other", model, faces)
+
+
+def test_shares_of_an_array_of_jobs_end_with_the_same_bytes(model, faces, tmp_path, same):
+    made(tmp_path / "whole", model, faces, TWO)
+    options = {"shard": 4, "threads": 1, "targets": "all"}
+    assert make_part(tmp_path / "run", model, faces, TWO, part=(2, 3), **options) is None
+    assert make_part(tmp_path / "run", model, faces, TWO, part=(3, 3), **options) is None
+    assert make_part(tmp_path / "run", model, faces, TWO, part=(1, 3), **options) is not None
+    same(tmp_path / "run", tmp_path / "whole")
+    for part in ((0, 3), (4, 3)):
+        with pytest.raises(ConfigError, match=r"i/n with i from 1 to n, not"):
+            make_part(tmp_path / "run", model, faces, TWO, part=part, **options)
+
+
+def test_fine_maps_are_of_two_classes_unless_every_one_is_asked_for(model, faces, tmp_path):
+    run = made(tmp_path / "run", model, faces, ["grad-cam", "saliency"])
+    kept = run.explanations["saliency"]
+    assert run.explanations["grad-cam"].maps.shape[1] == 7
+    assert kept.maps.shape == (14, 2, 32, 32)
+    assert torch.equal(kept.targets[:, 0], run.prediction.predicted)
+    wrong = run.prediction.wrong
+    assert wrong.any()
+    assert torch.equal(kept.targets[wrong, 1], run.prediction.labels[wrong])
+    second = run.prediction.logits.topk(2).indices[:, 1]
+    assert torch.equal(kept.targets[~wrong, 1], second[~wrong])
+    whole = made(tmp_path / "all", model, faces, ["saliency"], every_class=True)
+    assert whole.explanations["saliency"].maps.shape[1] == 7
+
+
+def test_some_are_explained_and_all_predicted(model, faces, tmp_path):
+    run = made(tmp_path / "run", model, faces, limit=5)
+    assert (len(run), len(run.explanations["grad-cam"])) == (14, 5)
+    assert torch.equal(run.explanations["grad-cam"].confidence, run.prediction.confidence[:5])
+
+
+def test_what_cannot_be_asked_for_is_told_before_any_work(model, faces, tmp_path):
+    with pytest.raises(TargetError, match="14 images need 14 targets"):
+        made(tmp_path / "run", model, faces, targets=[1, 2])
+    with pytest.raises(RunError, match="Other processes load network and samples by their names"):
+        made(tmp_path / "run", replace(model, origin=""), faces, workers=2)
+    with pytest.raises(ConfigError, match="A shard holds at least one sample"):
+        made(tmp_path / "other", model, faces, shard=0)
+
+
+def test_methods_of_ones_own_names_and_options_come_back(model, faces, tmp_path):
+    methods = {"wide": METHODS["occlusion"](window=16, stride=8), "near": METHODS["occlusion"](window=8, stride=8)}
+    run = make_run(tmp_path / "run", model, faces, methods)
+    assert {name: found.method["window"] for name, found in run.explanations.items()} == {"wide": 16, "near": 8}

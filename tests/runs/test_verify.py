@@ -1,0 +1,60 @@
+import json
+
+import pytest
+import torch
+
+from inspect_fer.errors import RunError
+from inspect_fer.runs import make_run, verify
+from inspect_fer.runs.overview import summary
+from inspect_fer.runs.store import read_maps, write_maps
+
+OPTIONS = {"shard": 8, "threads": 1, "targets": "all"}
+
+
+@pytest.fixture
+def run(model, faces, tmp_path):
+    return make_run(tmp_path / "run", model, faces, ["grad-cam", "saliency", "rise?masks=20"], **OPTIONS)
+
+
+def test_what_was_just_made_is_what_the_network_says(run):
+    found = verify(run.folder, samples=9)
+    assert found.samples == 9
+    assert found.differing == []
+    assert set(found.maps) == {"grad-cam", "saliency", "rise"}
+    assert all(0 < far < 1e-3 for far in found.maps.values())  # rounded to float16
+
+
+@pytest.mark.parametrize("name", ["grad-cam", "saliency"])
+def test_maps_of_something_else_are_found(run, name):
+    for path in (run.folder / "maps" / name).glob("*/shard*"):
+        found = read_maps([path])
+        header = {"essence": "", "contents": ""}
+        write_maps(path, type(found)(**{**vars(found), "maps": found.maps * 1.01}), header)
+    assert verify(run.folder).differing == [name]
+
+
+def test_answers_of_something_else_are_found(run, monkeypatch):
+    run.prediction.logits[:] += torch.randn(7)
+    monkeypatch.setattr("inspect_fer.runs.verifying.open_run", lambda _: run)
+    assert "answers" in verify(run.folder).differing
+
+
+def test_another_network_of_the_same_name_is_told(run):
+    values = json.loads((run.folder / "run.json").read_text())
+    values["model"]["sha256"] = "0"
+    (run.folder / "run.json").write_text(json.dumps(values))
+    with pytest.raises(RunError, match=r"small.safetensors is another network than that of"):
+        verify(run.folder)
+
+
+def test_a_run_in_one_line(run):
+    line = summary(run.folder)
+    assert (line.name, line.network, line.faces, line.problem) == ("run", "baseline", 14, "")
+    assert line.methods == ("grad-cam", "saliency", "rise")
+    assert line.accuracy == run.metrics["accuracy"]
+    assert line.size == sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
+    (run.folder / "predictions.parquet").unlink()
+    next(run.folder.glob("maps/saliency/*/shard*")).unlink()
+    assert summary(run.folder).problem == "unfinished: 7 of 8 shards"
+    (run.folder / "run.json").write_text("{")
+    assert summary(run.folder).problem.startswith("is damaged")
