@@ -18,7 +18,7 @@ import torch
 from captum.attr import LayerGradCam, Occlusion
 from pytorch_grad_cam import AblationCAM, GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-from torch import Tensor
+from torch import Tensor, nn
 from torchcam.methods import GradCAM as TorchCam
 
 from inspect_fer.capture import Meter
@@ -31,9 +31,12 @@ Work = Callable[[], Tensor | Explanation | None]
 
 
 def model_of(name: str) -> Classifier:
-    """A network with random weights and, as after training, batch norm statistics that are not the identity."""
+    """A network with random weights, its batch norms as after training, so that what is changed early matters late."""
     torch.manual_seed(0)
     network = build(name).train()
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.momentum = None  # a plain mean, here of one batch
     with torch.no_grad():
         network(torch.randn(32, 1, 48, 48))
     names = tuple(f"class {index}" for index in range(CLASSES))

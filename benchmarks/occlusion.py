@@ -17,7 +17,7 @@ from importlib.metadata import version
 import torch
 from captum.attr import Occlusion as CaptumOcclusion
 from explain import CLASSES, medians, model_of
-from torch import Tensor, nn
+from torch import Tensor
 
 from inspect_fer.explain import Occlusion, explain
 from inspect_fer.explain.incremental import forecast
@@ -27,18 +27,6 @@ from inspect_fer.twin import exact_twin
 NETWORKS = "baseline,resnet18,se,vgg,mobilenet_v2,lenet"
 AT_ONCE = (4, 16, 64)
 """Windows at a time among which captum's best is looked for."""
-
-
-def settled(model: Classifier) -> Classifier:
-    """The same with batch norms as after training, else windows make no difference behind dozens of layers."""
-    norms = [module for module in model.network.modules() if isinstance(module, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.momentum = None  # a plain mean, here of one batch
-        norm.reset_running_stats()
-    with torch.no_grad():
-        model.network.train()(torch.randn(32, *model.card.input_size))
-    model.network.eval()
-    return model
 
 
 def ours(model: Classifier, images: Tensor, method: Occlusion, targets: str | int) -> Callable[[], Explanation]:
@@ -88,7 +76,7 @@ def difference(mine: Tensor, theirs: Tensor) -> str:
 
 def compare(name: str, images: Tensor, method: Occlusion, repeats: int) -> str:
     """Print one network's table; its row of the last one is returned."""
-    model = settled(model_of(name))
+    model = model_of(name)
     at_once = best_for_captum(model, images, method)
     every, one = ours(model, images, method, "all"), ours(model, images, method, 0)
     works = {

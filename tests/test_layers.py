@@ -9,11 +9,11 @@ PACKAGE = Path(__file__).parents[1] / "inspect_fer"
 LINES = [
     {"errors"},
     {"schema", "emotions", "files", "lookup", "shipped"},
-    {"images", "capture", "twin", "metrics", "render"},
+    {"images", "capture", "twin", "metrics", "statistics", "render"},
     {"datasets", "models", "faces"},
     {"predict"},
     {"explain", "internals", "training"},
-    {"runs", "audit", "video"},
+    {"runs", "scoring", "audit", "video"},
     {"report"},
     {"cli", "dashboard"},
     {"__main__"},

@@ -7,11 +7,13 @@ import warnings
 import typer
 
 from inspect_fer.cli import (
+    comparing,
     demo,
     explaining,
     internals,
     reproducing,
     running,
+    scoring,
     showing,
     sweeping,
     tables,
@@ -35,6 +37,8 @@ for group in (
     reproducing,
     explaining,
     running,
+    comparing,
+    scoring,
     internals,
     showing,
     tables,

@@ -15,21 +15,46 @@ Port = Annotated[int, typer.Option(min=1, max=65535, help="Where the dashboard l
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this file."""
-    app.command("report", epilog="inspect-fer report reports/demo")(report_run)
+    app.command("report", epilog="inspect-fer report reports/demo --format svg --figure roc")(report_run)
     app.command("dashboard", epilog="inspect-fer dashboard reports/demo")(dashboard)
 
 
 def report_run(
     run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    form: Annotated[
+        str, typer.Option("--format", "-f", help="html, pdf, png or svg (single figures), json, csv.")
+    ] = "html",
+    figure: Annotated[
+        list[str] | None, typer.Option(help="Draw only this figure (may be repeated); with pdf, png and svg.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Show so many faces at most.")] = 500,
+    scale: Annotated[
+        str, typer.Option(help="Full colour is the peak of each map (own), of its face (image), or of all (shared).")
+    ] = "image",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The folder to write into; by default the run's.")
+    ] = None,
 ) -> None:
-    """Write a run's report: one HTML file that opens with the network off."""
-    from inspect_fer.report import write_report
+    """Write a run's report: pages that open with the network off, a PDF, single figures or tables."""
+    from inspect_fer.lookup import lookup
+    from inspect_fer.render import SCALES
+    from inspect_fer.report import FACELESS, FORMATS, Report
     from inspect_fer.runs import faces_of, open_run
 
+    write = lookup(FORMATS, form, "format")
+    lookup(SCALES, scale, "scale")
     opened = open_run(run)
-    page = write_report(opened, faces_of(opened), limit=limit)
-    typer.echo(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
+    faces = None if form in FACELESS else faces_of(opened)
+    for path in write(Report(opened, faces, limit, scale), out or opened.folder, figure or ()):
+        typer.echo(f"{path} ({_size(path)})")
+
+
+def _size(path: Path) -> str:
+    """Of a file; of pages with all that they show."""
+    beside = path.parent / "report"
+    parts = beside.rglob("*") if path.name == "index.html" else ()
+    size = path.stat().st_size + sum(part.stat().st_size for part in parts if part.is_file())
+    return f"{size / 1e6:.1f} MB" if size > 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def dashboard(

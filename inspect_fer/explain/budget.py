@@ -10,6 +10,9 @@ from inspect_fer.errors import ConfigError
 
 MOST = 128
 """More images at a time gain nothing on a processor."""
+FEW, CACHE = 8, 2**26
+"""On a processor, so many images go through at a time at least, and bytes beyond which more of them are slower: what
+they take is then asked of the system anew for every layer."""
 UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 
 
@@ -46,6 +49,11 @@ def allowing(rows: Rows) -> Iterator[None]:
 def rows_within(memory: int, each: int) -> int:
     """How many images of `each` bytes fit into `memory`, 1 to MOST."""
     return max(1, min(MOST, memory // max(each, 1)))
+
+
+def rows_in_cache(each: int) -> int:
+    """How many images of `each` bytes a processor takes at a time with the least effort."""
+    return max(FEW, CACHE // max(each, 1))
 
 
 def require(memory: int, each: int) -> None:

@@ -26,10 +26,14 @@ def principal_map(values: Tensor, *, centred: bool = False) -> Tensor:
     plain = values.flatten(2).double()
     matrix = plain - plain.mean(dim=2, keepdim=True) if centred else plain  # (N, C, hw)
     wide = matrix.shape[2] > matrix.shape[1]
-    vector = first_eigenvector(matrix @ matrix.mT if wide else matrix.mT @ matrix)[..., None]
-    direction = vector if wide else matrix @ vector  # V_1 up to its length
-    lengths = torch.linalg.vector_norm(direction, dim=1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
-    found = (matrix.mT @ (direction / lengths))[..., 0]
+    gram = matrix @ matrix.mT if wide else matrix.mT @ matrix
+    vector = first_eigenvector(gram)[..., None]
+    if wide:  # V_1 itself
+        found = (matrix.mT @ vector)[..., 0]
+    else:  # V_1 = O^T u / |O^T u|, so that O V_1 = O O^T u / |O^T u|
+        along = gram @ vector
+        lengths = (vector.mT @ along).clamp(min=torch.finfo(torch.float64).tiny).sqrt()
+        found = (along / lengths)[..., 0]
     agreement = (found * plain.sum(dim=1)).sum(dim=1, keepdim=True)
     signed = torch.where(agreement < 0, -found, found)
     return signed.view(values.shape[0], *values.shape[2:]).to(values.dtype)

@@ -35,7 +35,10 @@ def _weights(gradients: Tensor, totals: Tensor) -> Tensor:
     """w_k of one class, (N, C), of gradients (N, C, h, w) and the sums of A; alpha matters where g is positive."""
     positive = gradients.clamp(min=0)
     below = (positive * totals).add_(2)
-    return (positive / below).masked_fill_(below == 0, 0).sum(dim=(2, 3))
+    found = positive.div_(below)
+    if (totals < 0).any():  # else the denominator is 2 or more
+        found.masked_fill_(below == 0, 0)
+    return found.sum(dim=(2, 3))
 
 
 def smooth_grad_cam_plus_plus(features: Tensor, first: Tensor, second: Tensor, third: Tensor) -> Tensor:

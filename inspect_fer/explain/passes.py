@@ -8,7 +8,7 @@ from torch import Tensor
 
 from inspect_fer.capture import SharedPass, leave_no_trace, logits_of, penultimate, shared_passes
 from inspect_fer.errors import FerError
-from inspect_fer.explain.budget import allowing, require, rows_within
+from inspect_fer.explain.budget import allowing, require, rows_in_cache, rows_within
 from inspect_fer.explain.fusion import Fusion, fused
 from inspect_fer.explain.method import Method, own_passes, reads_layer, shares_pass
 from inspect_fer.explain.need import need_of
@@ -90,17 +90,20 @@ def maps_of(images: Images, plan: Plan, tick: Tick | None) -> Found:
         need = need_of(forms.exact, images.read(slice(1)), methods, plan.layers, width)
         require(plan.memory, need.shared)
         size = min(plan.batch_size, rows_within(plan.memory, need.shared))
+        if images.model.device.type == "cpu":
+            size = min(size, rows_in_cache(need.plain))
         with allowing(need.rows(plan.memory)):
-            deviations = _deviations(images.read(slice(COMPARED)), forms, methods, plan) if plan.fast else {}
             for rows, batch in images.batches(size):
                 wanted = None if plan.targets is None else plan.targets[rows]
                 parts.append(_explain_batch(batch, forms, methods, wanted, plan))
                 if tick:
                     tick(rows.stop, len(images))
-        maps = {key: torch.cat([part.maps[key] for part in parts]) for key in methods}
-        names = ("targets", "logits", "features")
-        targets, logits, features = (torch.cat([getattr(part, name) for part in parts]) for name in names)
-        return Found(maps, targets, logits, features, {key: deviations[key] for key in methods if key in deviations})
+            names = ("targets", "logits", "features")
+            targets, logits, features = (torch.cat([getattr(part, name) for part in parts]) for name in names)
+            found = Found(
+                {key: torch.cat([part.maps[key] for part in parts]) for key in methods}, targets, logits, features
+            )
+            return replace(found, deviations=_deviations(images, forms, plan, found)) if plan.fast else found
 
 
 def _explain_batch(
@@ -154,14 +157,13 @@ def _maps(
     return each[0] if len(each) == 1 else fused(each, (batch.shape[2], batch.shape[3]), plan.fusion)
 
 
-def _deviations(batch: Tensor, forms: Forms, methods: dict[str, Method], plan: Plan) -> dict[str, float]:
+def _deviations(images: Images, forms: Forms, plan: Plan, found: Found) -> dict[str, float]:
     """How far each method's maps of the quick network lie from the exact ones, for a few images."""
+    few = slice(COMPARED)
+    methods = {key: plan.methods[key] for key in found.maps}
     told = replace(plan, refuse=plan.refuse and (lambda _key, _problem: None))
-    wanted = None if plan.targets is None else plan.targets[: len(batch)]
-    exact = _explain_batch(batch, replace(forms, quick=forms.exact), dict(methods), wanted, told)
-    quick = _explain_batch(batch, forms, dict(methods), exact.targets, told)
+    exact = _explain_batch(images.read(few), replace(forms, quick=forms.exact), methods, found.targets[few], told)
     return {
-        key: float((maps - exact.maps[key]).norm() / exact.maps[key].norm().clamp(min=1e-30))
-        for key, maps in quick.maps.items()
-        if key in exact.maps
+        key: float((found.maps[key][few] - maps).norm() / maps.norm().clamp(min=1e-30))
+        for key, maps in exact.maps.items()
     }

@@ -6,6 +6,7 @@ doi:10.1109/TIP.2021.3089943. Grad-CAM element-wise has no paper of its own: the
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from inspect_fer.capture import SharedPass
@@ -25,8 +26,12 @@ def grad_cam_elementwise(features: Tensor, gradients: Tensor) -> Tensor:
 
     features (N, C, h, w); gradients (N, T, C, h, w). Returns (N, T, h, w), at least 0.
     """
-    both = weighed(compact(gradients).clamp(min=0), features.clamp(min=0))
-    neither = weighed(compact(gradients).clamp(max=0), features.clamp(max=0))
+    kept = compact(gradients)
+    if kept.shape[3:] != (1, 1):
+        each = [(kept[:, target] * features).clamp_(min=0).sum(dim=1) for target in range(kept.shape[1])]
+        return torch.stack(each, dim=1)
+    both = weighed(kept.clamp(min=0), features.clamp(min=0))
+    neither = weighed(kept.clamp(max=0), features.clamp(max=0))
     return both + neither
 
 
@@ -35,7 +40,7 @@ def layer_cam(features: Tensor, gradients: Tensor) -> Tensor:
 
     features (N, C, h, w); gradients (N, T, C, h, w). Returns (N, T, h, w), signed only as the features are.
     """
-    return weighed(compact(gradients).clamp(min=0), features)
+    return weighed(compact(gradients), features, positive=True)
 
 
 @dataclass(frozen=True)

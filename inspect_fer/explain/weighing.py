@@ -9,11 +9,18 @@ def compact(gradients: Tensor) -> Tensor:
     return gradients[..., :1, :1] if gradients.stride()[-2:] == (0, 0) else gradients
 
 
-def weighed(weights: Tensor, features: Tensor) -> Tensor:
-    """sum_k w_k A_k at each place: weights (N, T, C, h or 1, w or 1), features (N, C, h, w). Returns (N, T, h, w)."""
+def weighed(weights: Tensor, features: Tensor, *, positive: bool = False) -> Tensor:
+    """sum_k w_k A_k at each place: weights (N, T, C, h or 1, w or 1), features (N, C, h, w). Returns (N, T, h, w).
+
+    positive: negative weights count as 0. One class after the other, since memory is what takes time here.
+    """
+    least = 0.0 if positive else None
     if weights.shape[3:] == (1, 1):
-        return torch.einsum("ntc,nchw->nthw", weights[..., 0, 0], features)
-    return torch.stack([(weights[:, target] * features).sum(dim=1) for target in range(weights.shape[1])], dim=1)
+        each = weights[..., 0, 0]
+        return torch.einsum("ntc,nchw->nthw", each if least is None else each.clamp(min=least), features)
+    by_class = (weights[:, target] for target in range(weights.shape[1]))
+    products = (one * features if least is None else one.clamp(min=least).mul_(features) for one in by_class)
+    return torch.stack([product.sum(dim=1) for product in products], dim=1)
 
 
 def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:

@@ -20,7 +20,8 @@ def xgrad_cam(features: Tensor, gradients: Tensor) -> Tensor:
     if kept.shape[3:] == (1, 1):  # a mean of equal gradients, whatever the weights
         weights = kept[..., 0, 0] * (totals != 0)
     else:
-        weights = ratio(torch.einsum("ntchw,nchw->ntc", kept, features), totals.expand(kept.shape[:3]))
+        each = [(kept[:, target] * features).sum(dim=(2, 3)) for target in range(kept.shape[1])]
+        weights = ratio(torch.stack(each, dim=1), totals.expand(kept.shape[:3]))
     return torch.einsum("ntc,nchw->nthw", weights, features)
 
 

@@ -2,6 +2,7 @@
 
 from inspect_fer.internals.contributions import ChannelContributions, channel_contributions
 from inspect_fer.internals.exciting import ExcitingSamples, exciting_samples
+from inspect_fer.internals.layer_rows import layer_rows, receptive_fields
 from inspect_fer.internals.maps import LOGITS, activation_maps
 from inspect_fer.internals.switches import gates, switched_off
 from inspect_fer.internals.visualise import Ascent, Visualisation, feature_visualisation
@@ -21,6 +22,8 @@ __all__ = [
     "feature_visualisation",
     "filters",
     "gates",
+    "layer_rows",
     "linears",
+    "receptive_fields",
     "switched_off",
 ]

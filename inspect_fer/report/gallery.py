@@ -1,31 +1,32 @@
-"""The faces of a report: which are shown, and what stands on the card of each."""
+"""The faces of a report: what stands on the card of each, and its pictures on disk."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from pathlib import Path
 
+import numpy as np
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
-from inspect_fer.render import data_uri, enlarge, heat
-from inspect_fer.render.sheets import picture
-from inspect_fer.schema import Explanation, Prediction, Run, Samples
+from inspect_fer.render import heat
+from inspect_fer.report.album import face_bytes, one_size, place_of, strip_bytes, tile_of, tile_side
+from inspect_fer.report.material import Report, choose
+from inspect_fer.schema import Explanation, Prediction, Samples
 
-SIDE = 96
-"""Faces are stored this high and wide, maps at most so; the browser enlarges them."""
-CARD_BYTES = 4_000
-"""What a card takes beside its pictures."""
+CARD_BYTES, VIEW_BYTES = 4_800, 850
+"""About what a card and each of its maps take in all pages together, beside the pictures."""
+FEWEST_BYTES = CARD_BYTES + 1_000
+MOST_BARS = 8
 
 
 @dataclass(frozen=True)
 class MapView:
-    """One map of a card: a picture to lay over the face, and its words."""
+    """One map of a card: its words, and where it stands in the strip, in percent of the box that shows it."""
 
     method: str
     name: str
     role: str
-    uri: str
     remark: str
+    left: float
 
     @property
     def alt(self) -> str:
@@ -35,70 +36,72 @@ class MapView:
 
 @dataclass(frozen=True)
 class Card:
-    """One face: status is "wrong", "right" or "unlabelled"; bars are (class, probability); planted the true class."""
+    """One face: status is "wrong", "right" or "unlabelled"; bars are (class, probability, votes or None).
 
+    given: class id, -1 unknown; answer: class id; planted: the true class behind a planted error; votes: in words
+    width, top: of the strip of maps, in percent of the box that shows one of them
+    """
+
+    row: int
     id: str
     status: str
     label: str
     predicted: str
+    given: int
+    answer: int
     confidence: float
-    bars: tuple[tuple[str, float], ...]
-    face: str
+    bars: tuple[tuple[str, float, float | None], ...]
     methods: tuple[tuple[str, tuple[MapView, ...]], ...]
-    planted: str = ""
-
-    @property
-    def size(self) -> int:
-        """About how many bytes the card takes in the page."""
-        return CARD_BYTES + len(self.face) + sum(len(view.uri) for _, views in self.methods for view in views)
+    planted: str
+    votes: str
+    width: float
+    top: float
 
 
-def take_turns(queues: Iterable[Sequence[int]]) -> list[int]:
-    """Take the first of every queue, then the second of every queue, until all are empty."""
-    return [row for row in chain.from_iterable(zip_longest(*queues)) if row is not None]
+@dataclass(frozen=True)
+class _Drawn:
+    """The views of one method for one face, with their tiles (S, S, 4)."""
+
+    views: list[tuple[str, str, str]]
+    tiles: list[np.ndarray]
 
 
-def choose(prediction: Prediction, limit: int) -> list[int]:
-    """Rows to show: mistakes and right answers in turns, the most certain first, right ones in turns of the classes."""
-    order = prediction.confidence.argsort(descending=True, stable=True)
-    labels, wrong = prediction.labels[order], prediction.wrong[order]
-    right = [order[~wrong & (labels == label)].tolist() for label in range(len(prediction.class_names))]
-    return take_turns([order[wrong].tolist(), take_turns(right), order[labels < 0].tolist()])[:limit]
+def cards(report: Report, folder: Path, *, budget: int) -> list[Card]:
+    """Make the cards of the chosen faces until `budget` bytes are used, their pictures in `folder`; most certain first.
 
-
-def cards(run: Run, faces: Samples, rows: Sequence[int], *, scale: str, budget: int) -> list[Card]:
-    """Make the cards of these rows of the prediction until `budget` bytes are used; most certain first."""
+    A face is FOLDER/ROW.webp, its maps FOLDER/ROW-maps.webp. Methods are read one after the other.
+    """
+    rows = choose(report)[: budget // FEWEST_BYTES]
+    samples = report.samples.find(tuple(report.prediction.ids[row] for row in rows)) if rows else report.samples[:0]
+    drawn = {name: _draw(report, report.run.explanations[name], rows) for name in report.run.explanations}
     made: list[Card] = []
-    for card in _cards(run, faces, rows, scale):
-        budget -= card.size
+    for position, row in enumerate(rows):
+        found = {name: by_row[row] for name, by_row in drawn.items() if row in by_row}
+        tiles = one_size([tile for one in found.values() for tile in one.tiles])
+        files = {f"{row}.webp": face_bytes(samples.pixels[position : position + 1][0])}
+        files |= {f"{row}-maps.webp": strip_bytes(tiles)} if tiles else {}
+        budget -= CARD_BYTES + VIEW_BYTES * len(tiles) + sum(map(len, files.values()))
         if budget < 0:
             break
-        made.append(card)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+        made.append(_card(report, samples, position, row, found, len(tiles[0]) if tiles else 1))
     return sorted(made, key=lambda card: -card.confidence)
 
 
-def _cards(run: Run, faces: Samples, rows: Sequence[int], scale: str) -> Iterator[Card]:
-    prediction, names = run.prediction, run.prediction.class_names
-    samples = faces.find(tuple(prediction.ids[row] for row in rows)) if rows else faces[:0]
-    places = {name: {face: row for row, face in enumerate(found.ids)} for name, found in run.explanations.items()}
-    limits = {name: _peak(found.maps) if scale == "shared" else scale for name, found in run.explanations.items()}
-    drawn = samples.truth.get("label", samples.labels).tolist()
-    for position, row in enumerate(rows):
-        label, predicted = int(prediction.labels[row]), int(prediction.predicted[row])
-        name = prediction.ids[row]
-        found = {method: run.explanations[method].of([at[name]]) for method, at in places.items() if name in at}
-        planted = drawn[position] if label >= 0 and drawn[position] != int(samples.labels[position]) else -1
-        yield Card(
-            id=name,
-            status="unlabelled" if label < 0 else "wrong" if label != predicted else "right",
-            label=names[label] if label >= 0 else "",
-            predicted=names[predicted],
-            confidence=float(prediction.confidence[row]),
-            bars=_bars(prediction.probabilities[row], names),
-            face=_face(samples.pixels[position : position + 1]),
-            methods=tuple((m, _views(m, why, predicted, label, names, limits[m])) for m, why in found.items()),
-            planted=samples.class_names[planted] if planted >= 0 else "",
-        )
+def _draw(report: Report, why: Explanation, rows: Sequence[int]) -> dict[int, _Drawn]:
+    """Colour the maps of one method that the cards show, by row of the prediction."""
+    at = {name: place for place, name in enumerate(why.ids)}
+    limit = _peak(why.maps) if report.scale == "shared" else report.scale
+    prediction, side = report.prediction, tile_side(max(why.maps.shape[2:]))
+    found = {}
+    for row in rows:
+        if prediction.ids[row] in at:
+            one = why.of([at[prediction.ids[row]]])
+            found[row] = _views(
+                one, int(prediction.predicted[row]), int(prediction.labels[row]), report.names, limit, side
+            )
+    return found
 
 
 def _peak(maps: Tensor) -> float:
@@ -106,37 +109,71 @@ def _peak(maps: Tensor) -> float:
     return float(maps.abs().nan_to_num(0.0, 0.0, 0.0).max()) if maps.numel() else 1.0
 
 
-def _bars(probabilities: Tensor, names: tuple[str, ...], most: int = 8) -> tuple[tuple[str, float], ...]:
-    """Every class with its probability, in their order; of very many the most probable ones."""
-    kept = sorted(probabilities.topk(min(most, len(names))).indices.tolist())
-    return tuple((names[row], float(probabilities[row])) for row in kept)
-
-
-def _face(pixels: Tensor) -> str:
-    return data_uri(picture(enlarge(pixels, (SIDE, SIDE))[0].round().byte().numpy()), "webp")
-
-
 def _views(
-    method: str, why: Explanation, predicted: int, label: int, names: tuple[str, ...], scale: str | float
-) -> tuple[MapView, ...]:
+    why: Explanation, predicted: int, label: int, names: tuple[str, ...], scale: str | float, side: int
+) -> _Drawn:
     """The maps of one face that its card shows: for the predicted and for the given class, or what there is."""
     targets = why.targets[0].tolist()
     wanted = {predicted: "predicted", **({label: "given"} if label >= 0 and label != predicted else {})}
     shown = [(targets.index(target), role) for target, role in wanted.items() if target in targets]
     shown = [(0, "any class")] if why.class_free else shown or [(0, "explained")]
     columns = [column for column, _ in shown]
-    maps = why.evidence()[:, columns]
-    if max(maps.shape[2:]) > SIDE:
-        maps = F.interpolate(maps, size=(SIDE, SIDE), mode="bilinear", antialias=True)
-    pictures = heat(maps, scale=scale)[0]
-    remarks = [why.remark(0, column) for column in columns]
-    return tuple(
-        MapView(
-            method,
-            "all classes" if why.class_free else names[targets[column]],
-            role,
-            data_uri(picture(tile), "webp"),
-            remark,
-        )
-        for tile, (column, role), remark in zip(pictures, shown, remarks, strict=True)
+    tiles = heat(tile_of(why.evidence()[:, columns], side), scale=scale)[0]
+    called = ["all classes" if why.class_free else names[targets[column]] for column in columns]
+    words = [(name, role, why.remark(0, column)) for name, (column, role) in zip(called, shown, strict=True)]
+    return _Drawn(words, list(tiles))
+
+
+def _card(report: Report, samples: Samples, position: int, row: int, found: Mapping[str, _Drawn], side: int) -> Card:
+    prediction, names = report.prediction, report.names
+    label, predicted = int(prediction.labels[row]), int(prediction.predicted[row])
+    count = sum(len(one.tiles) for one in found.values())
+    width, _, top = place_of(0, max(count, 1), side)
+    return Card(
+        row=row,
+        id=prediction.ids[row],
+        status="unlabelled" if label < 0 else "wrong" if label != predicted else "right",
+        label=names[label] if label >= 0 else "",
+        predicted=names[predicted],
+        given=label,
+        answer=predicted,
+        confidence=float(prediction.confidence[row]),
+        bars=_bars(prediction, row, None if samples.votes is None else samples.votes[position]),
+        methods=tuple(_placed(found, count, side)),
+        planted=_planted(samples, position) if label >= 0 else "",
+        votes=_votes(samples, position),
+        width=width,
+        top=top,
     )
+
+
+def _placed(found: Mapping[str, _Drawn], count: int, side: int) -> Iterator[tuple[str, tuple[MapView, ...]]]:
+    place = 0
+    for method, one in found.items():
+        start = place
+        place += len(one.views)
+        lefts = [place_of(tile, count, side)[1] for tile in range(start, place)]
+        yield method, tuple(MapView(method, *words, left) for words, left in zip(one.views, lefts, strict=True))
+
+
+def _bars(prediction: Prediction, row: int, votes: Tensor | None) -> tuple[tuple[str, float, float | None], ...]:
+    """Every class with its probability and votes, in their order; of very many the most probable ones."""
+    probabilities, names = prediction.probabilities[row], prediction.class_names
+    kept = sorted(probabilities.topk(min(MOST_BARS, len(names))).indices.tolist())
+    share = votes if votes is not None and len(votes) == len(names) else None
+    return tuple((names[at], float(probabilities[at]), None if share is None else float(share[at])) for at in kept)
+
+
+def _planted(samples: Samples, position: int) -> str:
+    """The true class of a face whose label was planted wrong, else ""."""
+    drawn = samples.truth.get("label", samples.labels)[position]
+    return samples.class_names[int(drawn)] if drawn != samples.labels[position] and drawn >= 0 else ""
+
+
+def _votes(samples: Samples, position: int) -> str:
+    """The votes in words, the most frequent first, else ""."""
+    if samples.votes is None:
+        return ""
+    shares = samples.votes[position]
+    order = [at for at in shares.argsort(descending=True, stable=True).tolist() if shares[at] > 0.005]
+    return ", ".join(f"{samples.class_names[at]} {100 * float(shares[at]):.0f} %" for at in order)

@@ -1,41 +1,35 @@
-"""The page of a run: facts gathered here, words and layout in `page.html`."""
+"""The pages of a report: an index, a page a class, a page a cell of the confusion matrix, linked with one another."""
 
-import shlex
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
 
 from inspect_fer.lookup import lookup
-from inspect_fer.metrics import evaluate
-from inspect_fer.render import SCALE_NOTES, curves_figure, data_uri, reliability_figure, shares
+from inspect_fer.render import SCALE_NOTES, curves_figure, data_uri, heat
 from inspect_fer.render.look import FIRST, GLOW, SECOND
-from inspect_fer.report.gallery import cards, choose
-from inspect_fer.schema import Prediction, Run, Samples
+from inspect_fer.render.report_drawing import network_drawing
+from inspect_fer.report.album import SIDE, clear, face_bytes, place_of, row_bytes, strip_bytes, tile_of
+from inspect_fer.report.augmented import changed_faces
+from inspect_fer.report.facts import facts
+from inspect_fer.report.figures import FIGURES
+from inspect_fer.report.gallery import Card, cards
+from inspect_fer.report.material import FEW, Report
+from inspect_fer.report.means import strongest
+from inspect_fer.report.scores import matrix, tables
+from inspect_fer.schema import Run, Samples
 
-BUDGET = 13_000_000
-"""Bytes that the faces of a page may take; what is beyond is left out, and the page says so."""
-
-SCORES = {
-    "Accuracy": ("accuracy",),
-    "Balanced accuracy": ("balanced_accuracy",),
-    "Macro F1": ("averages", "macro", "f1"),
-    "Macro precision": ("averages", "macro", "precision"),
-    "Macro recall": ("averages", "macro", "recall"),
-    "Weighted F1": ("averages", "weighted", "f1"),
-    "Label among the best two": ("top2",),
-    "Calibration error (ECE)": ("ece",),
-}
-BASELINE = {"Accuracy": "accuracy", "Balanced accuracy": "balanced_accuracy", "Macro F1": "macro_f1"}
+BUDGET = 13_600_000
+"""Bytes that the faces may take in all pages and pictures; what is beyond is left out, and the pages say so."""
+AUGMENTED = 4
+"""So many faces are shown with what the training makes of them."""
+RIGHT = 24
+"""So many right answers stand on the page of a class; the page of its cell has all of them."""
 MEASURED = ("loss", "accuracy")
-SET_SCORES = {
-    "Exact set": ("exact_set",),
-    "Macro F1 of sets": ("averages", "macro", "f1"),
-    "Micro F1 of sets": ("averages", "micro", "f1"),
-    "Mean F1 of a face's set": ("averages", "samples", "f1"),
-}
+CHARTS = ("roc", "precision-recall", "reliability")
 
 
 def write_report(
@@ -44,45 +38,46 @@ def write_report(
     *,
     limit: int = 500,
     scale: str = "image",
+    out: Path | None = None,
 ) -> Path:
-    """Write `index.html` into the run's folder and return its path.
+    """Write `index.html` and the folder `report` into the run's folder, or into `out`; return the index's path.
 
-    faces: holds at least the samples of the run; at most `limit` of them are shown, mistakes and right answers in
-    turns; scale: what full colour of a map stands for, a name of `render.SCALES`. The training curves are those of
-    the network's card. Raises DataError when a face of the run is missing, UnknownNameError for another scale.
+    faces: holds at least the samples of the run; at most `limit` of them are shown; scale: what full colour of a map
+    stands for, a name of `render.SCALES`. The training curves are those of the network's card. Nothing is computed by
+    the network. Raises DataError when a face of the run is missing, UnknownNameError for another scale.
     """
-    history = list(run.manifest.get("card", {}).get("history", ()))
-    note = lookup(SCALE_NOTES, scale, "scale")
-    rows = choose(run.prediction, limit)
-    shown = cards(run, faces, rows, scale=scale, budget=BUDGET)
-    scores = run.metrics if "confusion" in run.metrics else evaluate(run.prediction)
-    page = (
-        _environment()
-        .get_template("page.html")
-        .render(
-            **_facts(run, faces),
-            **_scores(scores, run.prediction.class_names),
-            curves=_curves(history),
-            history=history,
-            galleries={status: [card for card in shown if card.status == status] for status in _totals(run.prediction)},
-            totals=_totals(run.prediction),
-            shown=len(shown),
-            methods=list(run.explanations),
-            class_names=run.prediction.class_names,
-            scale_note=note,
-            colours=_colours(),
-            again=f"inspect-fer report {shlex.quote(str(run.folder))}",
-        )
-    )
-    target = run.folder / "index.html"
-    target.write_text(page, encoding="utf-8")
-    return target
+    return write_pages(Report(run, faces, limit, scale), out or run.folder)
 
 
-def _environment() -> Environment:
+def write_pages(report: Report, out: Path) -> Path:
+    """Write all pages of a report; see `write_report`."""
+    lookup(SCALE_NOTES, report.scale, "scale")
+    inner = out / "report"
+    (inner / "pictures").mkdir(parents=True, exist_ok=True)
+    clear(inner)
+    shown = cards(report, inner / "pictures", budget=BUDGET)
+    pages = environment()
+    for name in ("style.css", "filter.js"):
+        (inner / name).write_text(pages.get_template(name).render(colours=style_colours()), encoding="utf-8")
+    common = _common(report, shown)
+    means = _write_means(report, inner / "pictures")
+    written = {out / "index.html": ("index.html", _index(report, shown, means, inner))}
+    for name in common["class_pages"]:
+        written[inner / f"class-{name}.html"] = "class.html", _class_page(report, shown, means, name)
+    for cell in common["cell_pages"]:
+        written[inner / "cell-{}-{}.html".format(*cell)] = "cell.html", _cell_page(report, shown, cell)
+    for path, (template, words) in written.items():
+        up, home = ("report/", "index.html") if path.parent == out else ("", "../index.html")
+        text = pages.get_template(template).render(**common, **words, up=up, home=home)
+        path.write_text(text, encoding="utf-8")
+    return out / "index.html"
+
+
+@cache
+def environment() -> Environment:
     """Templates beside this file; every name that enters a page is escaped."""
     found = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -94,83 +89,115 @@ def _environment() -> Environment:
     return found
 
 
-def _facts(run: Run, faces: Samples) -> dict[str, Any]:
-    """What was run on what."""
-    card, dataset = run.manifest.get("card", {}), run.manifest.get("dataset", {})
-    labels = run.prediction.labels
-    counts = torch.bincount(labels[labels >= 0], minlength=len(run.prediction.class_names)).tolist()
+def _common(report: Report, shown: Sequence[Card]) -> dict[str, Any]:
+    """What every page says."""
+    there = {name for card in shown for name in (card.given, card.answer) if name >= 0}
     return {
-        "title": f"{card.get('architecture', 'Network')} on {dataset.get('spec', 'faces').partition(':')[0]}",
-        "dataset": dataset,
-        "source": _flat({name: value for name, value in dataset.items() if name not in ("counts", "dropped")}),
-        "card": _card(card, run.manifest.get("model", {}).get("parameters")),
-        "recipe": _flat(card.get("recipe", {})),
-        "published": card.get("scores", {}),
-        "counts": dict(zip(run.prediction.class_names, counts, strict=True)),
-        "dropped": faces.dropped or dataset.get("dropped", {}),
-        "command": run.manifest.get("command", ""),
-        "date": card.get("date", ""),
+        "title": report.title,
+        "names": report.names,
+        "class_pages": sorted(there),
+        "cell_pages": sorted({(card.given, card.answer) for card in shown if card.given >= 0}),
+        "methods": list(report.run.explanations),
+        "scale_note": SCALE_NOTES[report.scale],
+        "again": report.command,
+        "made": report.run.manifest.get("command", ""),
+        "totals": report.totals,
+        "statuses": [status for status, count in report.totals.items() if count],
+        **tables(report),
     }
 
 
-def _card(card: Mapping[str, Any], parameters: int | None) -> dict[str, str]:
-    """The lines of a model card that are filled, in the order they are read."""
-    size = card.get("input_size")
-    lines = {
-        "Architecture": card.get("architecture"),
-        "Parameters": f"{parameters:,}" if parameters else None,
-        "Options": ", ".join(f"{name} {value}" for name, value in card.get("options", {}).items()),
-        "Input": f"{size[0]} x {size[1]} x {size[2]} (channels, height, width)" if size else None,
-        "Classes": ", ".join(card.get("class_names", ())),
-        "Output": card.get("output"),
-        "Read by CAM methods": card.get("cam_layer"),
-        "Trained on": card.get("dataset"),
-        "Seed": card.get("seed"),
-        "Date": card.get("date"),
-        "Licence": card.get("licence"),
-        "Note": card.get("note"),
-    }
-    return {name: str(value) for name, value in lines.items() if value not in (None, "")}
-
-
-def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """Nested options as lines with dotted names."""
-    lines: dict[str, str] = {}
-    for name, value in values.items():
-        lines |= _flat(value, f"{above}{name}.") if isinstance(value, Mapping) else {f"{above}{name}": str(value)}
-    return lines
-
-
-def _scores(scores: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """Tables and figures of the scores."""
-    baseline, sets = scores["baseline"], scores.get("sets", {})
-    by_row = shares(scores["confusion"], "row").tolist()
-    by_count = shares(scores["confusion"], "count").tolist()
-    curve = scores["reliability"]
+def _index(report: Report, shown: Sequence[Card], means: Mapping[str, Any], inner: Path) -> dict[str, Any]:
+    """What the first page says alone."""
+    by_row = {card.row: card for card in shown}
+    best: dict[tuple[int, int], Card] = {}
+    for card in shown:
+        best.setdefault((card.given, card.answer), card)
     return {
-        "scores": scores,
-        "score_rows": [
-            (name, _at(scores, path), baseline.get(BASELINE.get(name, ""))) for name, path in SCORES.items()
-        ],
-        "set_rows": [(name, _at(sets, path)) for name, path in SET_SCORES.items()] if sets.get("n") else [],
-        "matrix": [
-            (name, list(zip(names, scores["confusion"][row], by_row[row], by_count[row], strict=True)))
-            for row, name in enumerate(names)
-        ],
-        "reliability": data_uri(reliability_figure(scores), "svg") if scores["n"] else "",
-        "bins": [line for line in zip(curve["edges"], curve["edges"][1:], *_columns(curve), strict=False) if line[-1]],
+        **facts(report),
+        "cards": shown,
+        "best": best,
+        "mistakes": [by_row[row] for row in report.mistakes[:FEW] if row in by_row],
+        "uncertain": [by_row[row] for row in report.uncertain[:FEW] if row in by_row],
+        "charts": {
+            name: data_uri(chart, "svg") for name in CHARTS if isinstance(chart := FIGURES[name](report), Figure)
+        },
+        "curves": _curves(report.history),
+        "history": report.history,
+        "means": means,
+        "drawing": network_drawing(report.layers, report.card.get("cam_layer", "")) if report.layers else None,
+        "random": _write_random(report, inner / "pictures", by_row),
+        "augmented": _write_augmented(report, inner / "pictures"),
     }
 
 
-def _columns(curve: Mapping[str, Any]) -> list[Any]:
-    return [curve[name] for name in ("confidence", "accuracy", "count")]
+def _class_page(report: Report, shown: Sequence[Card], means: Mapping[str, Any], name: int) -> dict[str, Any]:
+    """What the page of a class says."""
+    groups = {
+        "Right": [card for card in shown if card.given == card.answer == name][:RIGHT],
+        "Missed": [card for card in shown if card.given == name != card.answer],
+        "Taken for it": [card for card in shown if card.answer == name != card.given >= 0],
+        "Answered so, without a label": [card for card in shown if card.answer == name and card.given < 0],
+    }
+    return {
+        "at": name,
+        "groups": groups,
+        "cards": [card for found in groups.values() for card in found],
+        "means": means,
+        "column": [(given, cells[name]) for given, cells in matrix(report)],
+    }
 
 
-def _at(scores: Mapping[str, Any], path: tuple[str, ...]) -> Any:
-    found: Any = scores
-    for name in path:
-        found = found.get(name, {})
-    return None if found == {} else found
+def _cell_page(report: Report, shown: Sequence[Card], cell: tuple[int, int]) -> dict[str, Any]:
+    """What the page of a cell says."""
+    given, answer = cell
+    return {
+        "cell": matrix(report)[given][1][answer],
+        "given": given,
+        "answer": answer,
+        "cards": [card for card in shown if (card.given, card.answer) == cell],
+    }
+
+
+def _write_means(report: Report, folder: Path) -> dict[str, Any]:
+    """Write the mean faces and maps; by class, its views and in words where the evidence lies."""
+    means, methods = report.means, list(report.means.maps)
+    width, _, top = place_of(0, max(len(methods), 1), SIDE)
+    classes = {}
+    for place, name in enumerate(means.classes):
+        (folder / f"mean-{name}.webp").write_bytes(face_bytes(means.faces[place]))
+        tiles = [heat(tile_of(means.maps[method][place][None, None], SIDE), scale="own")[0, 0] for method in methods]
+        if tiles:
+            (folder / f"mean-{name}-maps.webp").write_bytes(strip_bytes(tiles))
+        lefts = [place_of(tile, len(tiles), SIDE)[1] for tile in range(len(tiles))]
+        counts = [means.counts[method][place] for method in methods]
+        words = [strongest(means.maps[method][place]) for method in methods]
+        classes[name] = list(zip(methods, lefts, counts, words, strict=True))
+    return {"classes": classes, "width": width, "top": top}
+
+
+def _write_random(report: Report, folder: Path, by_row: Mapping[int, Card]) -> list[tuple[int, str, bool]]:
+    """Write some faces drawn at random: row, label, and whether it has a card."""
+    rows = report.random
+    faces = report.samples.find(tuple(report.prediction.ids[row] for row in rows)) if rows else report.samples[:0]
+    pixels = faces.pixels[:]
+    for place, row in enumerate(rows):
+        (folder / f"{row}.webp").write_bytes(face_bytes(pixels[place]))
+    labels = report.prediction.labels[rows].tolist() if rows else []
+    return [
+        (row, report.names[label] if label >= 0 else "no label", row in by_row)
+        for row, label in zip(rows, labels, strict=True)
+    ]
+
+
+def _write_augmented(report: Report, folder: Path) -> int:
+    """Write some faces with changed copies of them; how many rows there are."""
+    rows = report.random[:AUGMENTED]
+    faces = report.samples.find(tuple(report.prediction.ids[row] for row in rows)) if rows else report.samples[:0]
+    found = changed_faces(faces, report.card)
+    for place, line in enumerate(found if found is not None else ()):
+        (folder / f"changed-{place}.webp").write_bytes(row_bytes(line))
+    return 0 if found is None else len(found)
 
 
 def _curves(log: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -185,14 +212,8 @@ def _curves(log: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     }
 
 
-def _totals(prediction: Prediction) -> dict[str, int]:
-    """How many faces there are of each status."""
-    wrong, unlabelled = int(prediction.wrong.sum()), int((prediction.labels < 0).sum())
-    return {"wrong": wrong, "right": len(prediction) - wrong - unlabelled, "unlabelled": unlabelled}
-
-
-def _colours() -> dict[str, str]:
-    """The colours of the pictures, so that the page speaks the same ones."""
+def style_colours() -> dict[str, str]:
+    """What `style.css` takes as `colours`: those of the pictures, so that the pages speak the same ones."""
     steps = ", ".join("rgba({:.0f},{:.0f},{:.0f},{:.2f})".format(*_css(GLOW(step / 10))) for step in range(11))
     return {"first": FIRST, "second": SECOND, "legend": steps}
 

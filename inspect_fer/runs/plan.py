@@ -16,6 +16,7 @@ from torch import Tensor
 
 from inspect_fer.errors import RunError
 from inspect_fer.files import write_whole
+from inspect_fer.internals import layer_rows
 from inspect_fer.models.checkpoint import fingerprint
 from inspect_fer.schema import Classifier, ModelCard, Samples
 
@@ -157,6 +158,7 @@ def begun(model: Classifier, faces: Samples, *, shard: int, threads: int, comman
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": device,
             "versions": versions,
+            "layers": layer_rows(model),
         },
     )
 

@@ -112,7 +112,8 @@ def shortened(recipe: Recipe) -> Recipe:
     fresh = {name: value for name, value in recipe.network.options.items() if name != "weights"}
     fine = recipe.finetune and replace(recipe.finetune, epoch=1)
     training = replace(recipe.training, epochs=2 if fine else 1, batch_size=2)
-    return replace(recipe, data=data, network=replace(recipe.network, options=fresh), training=training, finetune=fine)
+    network = replace(recipe.network, options=fresh, start="")
+    return replace(recipe, data=data, network=network, training=training, finetune=fine)
 
 
 def _place(experiment: Experiment, chosen: Sequence[Experiment], folder: Path) -> Path:

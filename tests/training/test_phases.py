@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ import torch
 from torch import nn
 
 from inspect_fer.datasets import samples
-from inspect_fer.errors import ConfigError
-from inspect_fer.models.checkpoint import fingerprint
+from inspect_fer.errors import CheckpointError, ConfigError
+from inspect_fer.models.checkpoint import fingerprint, save
 from inspect_fer.predict import predict
 from inspect_fer.training import read_log, recipe_from, train
 from inspect_fer.training.setup import fresh_state, plan_of, set_training
@@ -80,6 +81,21 @@ def test_frozen_batch_norm_keeps_its_statistics(faces):
     norms = [module for module in state.network.modules() if isinstance(module, nn.BatchNorm2d)]
     assert not any(norm.training for norm in norms)
     assert state.network.classifier.training
+
+
+def test_a_recipe_may_start_from_the_weights_of_a_checkpoint(faces, tmp_path):
+    first = trained(recipe(epochs=1), faces, tmp_path / "first")[-1].classifier
+    save(first, tmp_path / "first.safetensors")
+    start = {"start": str(tmp_path / "first.safetensors")}
+    still = trained(recipe(epochs=1, network=start, learning_rate=1e-12), faces, tmp_path / "still")[-1].classifier
+    weights = dict(still.network.named_parameters())
+    assert all(torch.allclose(weights[name], value, atol=1e-6) for name, value in first.network.named_parameters())
+    wide = {"options": NETWORK["options"] | {"width": 6}}
+    with pytest.raises(CheckpointError, match="first.safetensors"):
+        trained(recipe(network=start | wide), faces, tmp_path / "wide")
+    others = [replace(split, class_names=tuple(reversed(split.class_names))) for split in faces]
+    with pytest.raises(CheckpointError, match="first.safetensors tells anger, .*, not neutral"):
+        trained(recipe(network=start), others, tmp_path / "others")
 
 
 def test_the_moving_average_is_what_is_scored_and_kept(faces, tmp_path):

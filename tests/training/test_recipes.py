@@ -128,7 +128,7 @@ PARAMETERS = {
 """The counts of section 1.6 of the page on the sources."""
 
 DENSE = {"keras_cnn4", "lenet5_bn", "vgg", "vgg13", "vgg_lmu", "small", "residual", "unet"}
-OURS = set(recipe_paths()) - set(PRINTED) - {"demo", "demo_watermark"}
+OURS = set(recipe_paths()) - set(PRINTED) - {"demo", "demo_watermark", "resnet18_late"}
 
 
 @pytest.fixture(scope="module")

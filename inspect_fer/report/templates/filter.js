@@ -1,8 +1,6 @@
 "use strict";
 const form = document.querySelector(".filters");
 const faces = [...document.querySelectorAll(".face")];
-const count = form.querySelector(".count");
-const none = document.querySelector(".none");
 
 function fits(face, wanted) {
   const { status, given, predicted, confidence } = face.dataset;
@@ -21,25 +19,34 @@ function filter() {
   }
   for (const group of document.querySelectorAll(".group")) group.hidden = !group.querySelector(".face:not([hidden])");
   for (const part of document.querySelectorAll(".method")) part.hidden = Boolean(wanted.method) && part.dataset.method !== wanted.method;
-  for (const gallery of document.querySelectorAll(".gallery")) gallery.style.setProperty("--opacity", (wanted.opacity ?? 60) / 100);
+  document.body.style.setProperty("--opacity", (wanted.opacity ?? 60) / 100);
   form.elements.low.value = wanted.from;
   form.elements.high.value = wanted.to;
-  count.textContent = `${shown} of ${faces.length} faces`;
-  none.hidden = shown > 0;
+  document.querySelector(".count").textContent = `${shown} of ${faces.length} faces`;
+  document.querySelector(".none").hidden = shown > 0;
+  sort(wanted.order);
+}
+
+function sort(order) {
+  const sign = order === "up" ? 1 : -1;
+  for (const gallery of document.querySelectorAll(".gallery")) {
+    if ((gallery.dataset.order ?? "down") === order) continue;
+    gallery.dataset.order = order;
+    gallery.append(...[...gallery.children].sort((a, b) => sign * (a.dataset.confidence - b.dataset.confidence)));
+  }
+}
+
+function reveal() {
+  const face = /^#f\d+$/.test(location.hash) && document.querySelector(location.hash);
+  if (!face?.hidden) return;
+  form.reset();
+  setTimeout(() => face.scrollIntoView());
 }
 
 form.addEventListener("input", filter);
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("reset", () => setTimeout(filter));
-
-for (const cell of document.querySelectorAll(".matrix a")) {
-  cell.addEventListener("click", () => {
-    form.reset();
-    form.elements.given.value = cell.dataset.given;
-    form.elements.predicted.value = cell.dataset.predicted;
-    setTimeout(filter);
-  });
-}
+addEventListener("hashchange", reveal);
 
 for (const button of document.querySelectorAll(".switch button")) {
   button.addEventListener("click", () => {
@@ -57,3 +64,4 @@ addEventListener("keydown", (event) => {
 addEventListener("keyup", (event) => event.code === "Space" && document.body.classList.remove("peek"));
 
 filter();
+reveal();

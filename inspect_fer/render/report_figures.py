@@ -1,0 +1,151 @@
+"""Charts of a report: how well classes are ranked, scores with their intervals, counts, sets, and mean maps."""
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from inspect_fer.render.look import AMOUNT, FIRST, GLOW, INK, LINE, MUTED, NOTE, PAPER, SECOND, THIRD, axes, figure
+from inspect_fer.render.maps import enlarge, overlay_pixels
+from inspect_fer.render.sheets import Tile, picture, sheet
+
+LINES = ("#2a6496", "#d9722e", "#3a9277", "#b0508c", "#c99a1b", "#5fb1e0", "#1d2129", "#8a8f98")
+"""Told apart in every common kind of colour blindness (after Okabe and Ito, 2008); dashes follow where they run out."""
+DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))
+MEAN_FACE = 120
+
+Curve = tuple[str, np.ndarray, np.ndarray]
+"""What the legend says, then x and y."""
+
+
+def ranking_figure(curves: Sequence[Curve], *, title: str, x: str, y: str, chance: bool = False) -> Figure:
+    """Draw a curve a class in the unit square; chance: with the diagonal of a coin that is thrown."""
+    drawing = figure(4.2, 4.0 + 0.16 * ceil(len(curves) / 2))
+    place = axes(drawing, 1, 1, 1, title=title, x=x, y=y)
+    if chance:
+        place.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+    for number, (name, across, up) in enumerate(curves):
+        dash = DASHES[number // len(LINES) % len(DASHES)]
+        place.plot(across, up, color=LINES[number % len(LINES)], linestyle=dash, linewidth=1.4, label=_plain(name))
+    place.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02), aspect="equal")
+    place.grid(color=LINE, linewidth=0.5)
+    place.set_axisbelow(True)
+    _legend(drawing, columns=2)
+    return drawing
+
+
+def intervals_figure(scores: Mapping[str, Any], intervals: Mapping[str, Any]) -> Figure:
+    """Draw precision, recall and F1 of every class of `metrics.evaluate` with their 95 % intervals."""
+    rows = list(reversed(scores["per_class"].items()))
+    drawing = figure(5.0, 1.0 + 0.46 * len(rows))
+    place = axes(drawing, 1, 1, 1, title="Scores of each class, 95 % intervals")
+    for step, (measure, hue) in enumerate((("precision", FIRST), ("recall", SECOND), ("f1", THIRD))):
+        heights = [level + 0.22 * (1 - step) for level in range(len(rows))]
+        values = np.array([row[measure] or 0 for _, row in rows])
+        ranges = [intervals["per_class"].get(name, {}).get(measure) or (np.nan, np.nan) for name, _ in rows]
+        place.hlines(heights, *zip(*ranges, strict=True), color=hue, linewidth=1.2, alpha=0.65)
+        place.scatter(values, heights, s=14, color=hue, zorder=3, label="F1" if measure == "f1" else measure)
+    place.set_yticks(range(len(rows)), [name for name, _ in rows], parse_math=False)
+    for level, (_, row) in enumerate(rows):
+        place.text(1.03, level, f"n = {row['support']}", va="center", **NOTE)
+    place.set(xlim=(0, 1.01))
+    place.grid(axis="x", color=LINE, linewidth=0.6)
+    place.set_axisbelow(True)
+    _legend(drawing, columns=3)
+    return drawing
+
+
+def counts_figure(counts: Mapping[str, int], *, title: str) -> Figure:
+    """Draw how many faces each class has."""
+    drawing = figure(4.6, 0.8 + 0.3 * len(counts))
+    place = axes(drawing, 1, 1, 1, title=title, x="faces")
+    place.barh(range(len(counts)), list(counts.values()), 0.6, color=FIRST)
+    place.set_yticks(range(len(counts)), list(counts), parse_math=False)
+    place.invert_yaxis()
+    for level, count in enumerate(counts.values()):
+        place.text(count, level, f" {count:,}", va="center", **NOTE)
+    place.margins(x=0.12)
+    return drawing
+
+
+def sets_figure(matrices: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
+    """Draw a 2 x 2 grid a class: [[TN, FP], [FN, TP]] of sets, shaded by the share of its row."""
+    columns = min(4, max(1, len(matrices)))
+    rows = max(1, ceil(len(matrices) / columns))
+    drawing = figure(1.9 * columns, 1.9 * rows)
+    for number, (name, matrix) in enumerate(matrices.items()):
+        place = axes(drawing, rows, columns, number + 1)
+        place.set_title(name, loc="left", fontsize=8, color=INK, parse_math=False)
+        _two_by_two(place, np.asarray(matrix, dtype=float))
+    return drawing
+
+
+def mean_sheet(
+    faces: Tensor, maps: Mapping[str, Tensor], class_names: Sequence[str], counts: Sequence[int]
+) -> Image.Image:
+    """Draw class-mean maps over class-mean faces: a row a method, a column a class.
+
+    faces: (K, C, H, W) uint8; maps: by method, (K, h, w) float, each with its own scale; counts: faces in each mean
+    """
+    zoom = max(1, round(MEAN_FACE / faces.shape[2]))
+    plain = enlarge(faces, (faces.shape[2] * zoom, faces.shape[3] * zoom)).round().byte().numpy()
+    rows = [[Tile(picture(face), *words) for face, *words in zip(plain, class_names, _faces(counts), strict=True)]]
+    for method, found in maps.items():
+        tiles = overlay_pixels(faces, found[:, None], zoom=zoom)[:, 0]
+        rows.append([Tile(picture(tile), name, method) for tile, name in zip(tiles, class_names, strict=True)])
+    return sheet(rows, title="Class means, each map on its own scale", legend=("against", "for", GLOW))
+
+
+def _faces(counts: Sequence[int]) -> list[str]:
+    return [f"{count:,} faces" for count in counts]
+
+
+def picture_figure(image: Image.Image) -> Figure:
+    """A picture as a figure, for a page of a PDF."""
+    drawing = figure(8.0, 8.0 * image.height / max(image.width, 1))
+    drawing.set_layout_engine("none")
+    place = drawing.add_axes((0, 0, 1, 1))
+    place.imshow(np.asarray(image))
+    place.set_axis_off()
+    return drawing
+
+
+def words_figure(title: str, lines: Sequence[tuple[str, str]]) -> Figure:
+    """Draw a page of names and values, for a PDF."""
+    drawing = figure(8.0, 1.4 + 0.26 * len(lines))
+    place = axes(drawing, 1, 1, 1)
+    place.set_axis_off()
+    words: dict[str, Any] = {"transform": place.transAxes, "va": "top", "parse_math": False}
+    place.text(0, 1, title, fontsize=15, color=INK, fontweight="bold", **words)
+    for number, (name, value) in enumerate(lines):
+        height = 1 - (0.62 + 0.26 * number) / (1.3 + 0.26 * len(lines))
+        place.text(0, height, name, fontsize=9, color=MUTED, **words)
+        place.text(0.3, height, value if len(value) < 90 else f"{value[:88]}…", fontsize=9, color=INK, **words)
+    return drawing
+
+
+def _two_by_two(place: Axes, counts: np.ndarray) -> None:
+    level = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    place.imshow(level, cmap=AMOUNT, vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        shade = PAPER if level[row, column] > 0.5 else INK
+        place.text(column, row, f"{count:.0f}", ha="center", va="center", fontsize=8, color=shade)
+    place.set_xticks((0, 1), ("not said", "said"))
+    place.set_yticks((0, 1), ("not so", "so"))
+    place.spines[:].set_visible(False)
+
+
+def _plain(name: str) -> str:
+    """A name that neither begins an underscore, which legends hide, nor a formula."""
+    return name.replace("$", r"\$").lstrip("_") or "unnamed"
+
+
+def _legend(drawing: Figure, *, columns: int) -> None:
+    where: dict[str, Any] = {"loc": "outside lower center", "ncols": columns, "frameon": False}
+    if any(place.get_legend_handles_labels()[0] for place in drawing.axes):
+        drawing.legend(fontsize=7, labelcolor=MUTED, **where)

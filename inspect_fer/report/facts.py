@@ -1,0 +1,89 @@
+"""What was run on what: lines about the network and the dataset."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from inspect_fer.report.material import Report
+from inspect_fer.schema import Prediction
+
+MOST_REASONS = 50
+"""So many unreadable samples are listed one by one."""
+
+
+def facts(report: Report) -> dict[str, Any]:
+    """What the pages say about network and dataset."""
+    manifest = report.run.manifest
+    dataset, card = manifest.get("dataset", {}), report.card
+    unreadable = manifest.get("unreadable") or {}
+    return {
+        "dataset": dataset,
+        "source": dataset_lines(report),
+        "card": card_lines(report),
+        "recipe": flat(card.get("recipe", {})),
+        "published": card.get("scores", {}),
+        "counts": label_counts(report.prediction),
+        "dropped": (report.faces.dropped if report.faces else {}) or dataset.get("dropped", {}),
+        "unreadable": dict(list(unreadable.items())[:MOST_REASONS]),
+        "unreadable_count": len(unreadable),
+        "command": manifest.get("command", ""),
+        "date": card.get("date", ""),
+        "layers": [_layer(row, max(card.get("input_size", (0,))[1:], default=0)) for row in report.layers],
+        "read_layer": card.get("cam_layer", ""),
+    }
+
+
+def label_counts(prediction: Prediction) -> dict[str, int]:
+    """How many faces are labelled as each class."""
+    labels, names = prediction.labels, prediction.class_names
+    found = torch.bincount(labels[labels >= 0], minlength=len(names)).tolist()
+    return dict(zip(names, found, strict=True))
+
+
+def dataset_lines(report: Report) -> dict[str, str]:
+    """Everything that is known of the dataset but its counts, as lines."""
+    dataset = report.run.manifest.get("dataset", {})
+    return flat({name: value for name, value in dataset.items() if name not in ("counts", "dropped")})
+
+
+def card_lines(report: Report) -> dict[str, str]:
+    """The lines of a model card that are filled, in the order they are read."""
+    card, parameters = report.card, report.run.manifest.get("model", {}).get("parameters")
+    size = card.get("input_size")
+    lines = {
+        "Architecture": card.get("architecture"),
+        "Parameters": f"{parameters:,}" if parameters else None,
+        "Options": ", ".join(f"{name} {value}" for name, value in card.get("options", {}).items()),
+        "Input": f"{size[0]} x {size[1]} x {size[2]} (channels, height, width)" if size else None,
+        "Classes": ", ".join(card.get("class_names", ())),
+        "Output": card.get("output"),
+        "Read by CAM methods": card.get("cam_layer"),
+        "Trained on": card.get("dataset"),
+        "Seed": card.get("seed"),
+        "Date": card.get("date"),
+        "Licence": card.get("licence"),
+        "Note": card.get("note"),
+    }
+    return {name: str(value) for name, value in lines.items() if value not in (None, "")}
+
+
+def flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """Nested options as lines with dotted names."""
+    lines: dict[str, str] = {}
+    for name, value in values.items():
+        lines |= flat(value, f"{above}{name}.") if isinstance(value, Mapping) else {f"{above}{name}": str(value)}
+    return lines
+
+
+def _layer(row: Mapping[str, Any], side: int) -> dict[str, Any]:
+    """A row of the layer table in words."""
+    seen = row.get("receptive_field")
+    whole = seen is not None and side and seen >= side
+    return {
+        "name": row["name"],
+        "kind": row["kind"],
+        "shape": " x ".join(map(str, row["shape"])),
+        "parameters": row["parameters"],
+        "seen": "unknown" if seen is None else "the image" if whole else f"{seen} px",
+    }

@@ -1,0 +1,82 @@
+"""Mean map of each class over its mean face: where a network looks when it says so."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from inspect_fer.schema import Explanation, Run, Samples
+
+FACES = 100
+"""So many faces of a class make its mean face; maps are averaged over all."""
+ROWS = ("upper", "middle", "lower")
+COLUMNS = ("left", "centre", "right")
+
+
+@dataclass(frozen=True)
+class ClassMeans:
+    """Of K classes, over the faces predicted to be one.
+
+    classes: K' class ids that were predicted at all; faces: (K', C, H, W) uint8, means of up to FACES faces
+    maps: by method, (K', H, W) means of the maps of that class; counts: by method, faces in each mean
+    """
+
+    classes: list[int]
+    faces: Tensor
+    maps: dict[str, Tensor]
+    counts: dict[str, list[int]]
+
+
+def class_means(run: Run, faces: Samples) -> ClassMeans:
+    """Average the faces and the maps of the predicted class over the faces of each predicted class."""
+    predicted = run.prediction.predicted
+    classes = sorted(set(predicted.tolist()))
+    means = [
+        _mean_face(faces.find(tuple(run.prediction.ids[row] for row in _few(predicted, name)))) for name in classes
+    ]
+    found = ClassMeans(classes, torch.stack(means) if means else torch.empty(0, 1, 1, 1, dtype=torch.uint8), {}, {})
+    said = dict(zip(run.prediction.ids, predicted.tolist(), strict=True))
+    for method in run.explanations:
+        found.maps[method], found.counts[method] = _mean_maps(run.explanations[method], said, classes)
+    return found
+
+
+def strongest(evidence: Tensor) -> tuple[str, float]:
+    """Name the ninth of a map (H, W) with most evidence for the class, and give its share of it; "" without any."""
+    positive = evidence.clamp(min=0)
+    shares = torch.stack([band.sum() for rows in positive.tensor_split(3) for band in rows.tensor_split(3, dim=1)])
+    if not shares.sum() > 0:
+        return "", 0.0
+    at = int(shares.argmax())
+    return f"{ROWS[at // 3]} {COLUMNS[at % 3]}", float(shares[at] / shares.sum())
+
+
+def _few(predicted: Tensor, name: int) -> list[int]:
+    """Rows of one predicted class, evenly spaced where there are many."""
+    rows = (predicted == name).nonzero().flatten()
+    spaced = torch.linspace(0, len(rows) - 1, min(FACES, len(rows))).round().long()
+    return [int(row) for row in rows[spaced]]
+
+
+def _mean_face(faces: Samples) -> Tensor:
+    return faces.pixels[:].float().mean(0).round().byte()
+
+
+def _mean_maps(why: Explanation, said: dict[str, int], classes: list[int]) -> tuple[Tensor, list[int]]:
+    """(K', H, W) and how many maps each is the mean of; zeros where there are none."""
+    predicted = torch.tensor([said[name] for name in why.ids], dtype=torch.int64)
+    wanted = why.targets == predicted[:, None]
+    has, column = wanted.any(1), wanted.int().argmax(1) if len(why) else predicted
+    if why.class_free:
+        has, column = torch.ones_like(has), torch.zeros_like(column)
+    means, counts = [], []
+    for name in classes:
+        rows = (has & (predicted == name)).nonzero().flatten()
+        maps = why.maps[rows, column[rows]]
+        maps = maps[maps.isfinite().flatten(1).all(1)]
+        means.append(maps.float().mean(0) if len(maps) else torch.zeros(why.maps.shape[2:]))
+        counts.append(len(maps))
+    if not means:
+        return torch.empty(0, *why.input_size[1:]), []
+    mean = replace(why.of([0] * len(means)), maps=torch.stack(means)[:, None]) if len(why) else None
+    return (mean.evidence()[:, 0] if mean else torch.zeros(len(means), *why.input_size[1:])), counts

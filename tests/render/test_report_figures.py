@@ -1,0 +1,116 @@
+"""The charts of a report: drawn without a warning whatever names and numbers are, and the drawing's geometry."""
+
+import re
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from inspect_fer.render import png_bytes, svg_text
+from inspect_fer.render.report_drawing import network_drawing, network_figure
+from inspect_fer.render.report_figures import (
+    counts_figure,
+    intervals_figure,
+    mean_sheet,
+    picture_figure,
+    ranking_figure,
+    sets_figure,
+    words_figure,
+)
+
+NAMES = ("anger", "$x_{$", "_fear", "<b>bold</b>")
+SCORES = {"per_class": {name: {"precision": 0.5, "recall": None, "f1": 0.6, "support": 3} for name in NAMES}}
+CURVES = [(name, np.array([0, 0.2, 1]), np.array([0, 0.9, 1])) for name in NAMES * 5]
+
+
+def layer(name, kind, *shape):
+    return {"name": name, "kind": kind, "shape": list(shape), "parameters": 9, "receptive_field": 3}
+
+
+ROWS = [
+    layer("stem", "Conv2d", 4, 32, 32),
+    layer("norm", "BatchNorm2d", 4, 32, 32),
+    layer("stages.0.conv", "Conv2d", 16, 8, 8),
+    layer("stages.0.relu", "ReLU", 16, 8, 8),
+    layer("stages.1.conv", "Conv2d", 16, 8, 8),
+    layer("head", "Linear", 64),
+]
+FIGURES = {
+    "ranking": lambda: ranking_figure(CURVES, title="ROC", x="x", y="y", chance=True),
+    "ranking of nothing": lambda: ranking_figure([], title="ROC", x="x", y="y"),
+    "intervals": lambda: intervals_figure(
+        SCORES, {"per_class": {"anger": {"precision": (0.2, 0.8), "recall": None, "f1": (0.5, 0.7)}}}
+    ),
+    "counts": lambda: counts_figure(dict.fromkeys(NAMES, 0), title="Labels"),
+    "sets": lambda: sets_figure({name: [[3, 0], [0, 0]] for name in NAMES}),
+    "words": lambda: words_figure("$x_{$", [("$a_{$", "b" * 200), ("", "")]),
+    "network": lambda: network_figure(ROWS, "stages.1"),
+    "network of one layer": lambda: network_figure([layer("$x_{$", "Linear", 3)]),
+    "picture": lambda: picture_figure(sheet()),
+}
+
+
+def sheet():
+    faces = torch.randint(0, 256, (2, 1, 12, 12)).byte()
+    return mean_sheet(faces, {"$x_{$": torch.randn(2, 12, 12)}, NAMES[:2], [3, 1000])
+
+
+@pytest.mark.parametrize("make", FIGURES.values(), ids=FIGURES)
+def test_figures_are_drawn_as_png_and_svg(make):
+    assert png_bytes(make()).startswith(b"\x89PNG")
+    assert "<svg" in svg_text(make())
+
+
+def test_a_class_that_begins_an_underscore_is_in_the_legend():
+    drawing = ranking_figure(CURVES[:4], title="ROC", x="x", y="y")
+    assert len(drawing.legends[0].get_texts()) == 4
+
+
+def test_slabs_stand_for_what_convolves_connects_or_changes_the_shape():
+    drawing = network_drawing(ROWS, "stages.1.conv")
+    names = [slab.words.split(":")[0] for slab in drawing.slabs]
+    assert names == ["stem", "stages.0.conv", "stages.1.conv", "head"]
+    assert [slab.read for slab in drawing.slabs] == [False, False, True, False]
+    assert [block.name for block in drawing.blocks] == ["stem", "stages", "head"]
+    assert [part.name for part in drawing.parts] == ["0", "1"]
+    assert [size.name for size in drawing.sizes] == ["32²", "8²"]
+    stem, stage, *_, head = drawing.slabs
+    assert stem.height / stage.height == pytest.approx(2)  # the root of 32 / 8
+    assert stage.width / stem.width == pytest.approx(2)  # the root of 16 / 4
+    assert head.height < stage.height
+
+
+@pytest.mark.parametrize("cam_layer", ["stages.0", "stages.0.relu", "stages"])
+def test_a_cam_layer_is_marked_at_the_last_slab_before_its_end(cam_layer):
+    (read,) = [slab for slab in network_drawing(ROWS, cam_layer).slabs if slab.read]
+    assert read.words.startswith("stages.1" if cam_layer == "stages" else "stages.0.conv")
+
+
+@pytest.mark.parametrize("count", [20, 60, 100])
+def test_nothing_overlaps_and_the_drawing_stays_readable(count):
+    rows = [
+        layer(
+            f"stage{n // 12}.{n // 3 % 4}.conv{n}",
+            "Conv2d",
+            2 ** (4 + n * 6 // count),
+            64 >> n * 5 // count,
+            64 >> n * 5 // count,
+        )
+        for n in range(count)
+    ]
+    drawing = network_drawing(rows)
+    assert len(drawing.slabs) == count
+    assert 400 < drawing.width < 1700
+    for spans in (drawing.slabs, drawing.blocks, drawing.parts, drawing.sizes):
+        assert all(a.x + a.width <= b.x + 1e-6 for a, b in pairwise(spans))
+    assert all(block.width >= 6 * len(block.name) for block in drawing.blocks)
+    assert min(slab.width for slab in drawing.slabs) >= 3
+
+
+def test_it_is_drawn_from_the_table_of_a_real_network(tiny_model):
+    from inspect_fer.internals.layer_rows import layer_rows
+
+    drawing = network_drawing(layer_rows(tiny_model), tiny_model.card.cam_layer)
+    assert sum(slab.read for slab in drawing.slabs) == 1
+    assert re.match(r"features.conv: Conv2d, 6 x 12 x 12, 60 parameters", drawing.slabs[0].words)

@@ -1,0 +1,109 @@
+"""The pages in Chromium, from disk, with the network off."""
+
+import pytest
+
+from inspect_fer.report import write_report
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def open_tab(browser):
+    """Open a tab that is offline and remembers what went wrong."""
+    contexts = []
+
+    def open_one(width):
+        contexts.append(browser.new_context(viewport={"width": width, "height": 900}, offline=True))
+        tab = contexts[-1].new_page()
+        tab.problems, tab.requests = [], []
+        tab.on("pageerror", lambda problem: tab.problems.append(str(problem)))
+        tab.on("console", lambda message: tab.problems.append(message.text))
+        tab.on("requestfailed", lambda request: tab.problems.append(request.url))
+        tab.on("request", lambda request: tab.requests.append(request.url[:5]))
+        return tab
+
+    yield open_one
+    for context in contexts:
+        context.close()
+
+
+def test_filters_links_and_switches_work(open_tab, made_up, learnt, told, layers):
+    tab = open_tab(1280)
+    run, faces = made_up()
+    tab.goto(write_report(told(learnt(run), layers=layers), faces).as_uri())
+
+    def shown():
+        return tab.locator(".face:visible").count()
+
+    assert shown() == 30
+    tab.select_option("[name=status]", "wrong")
+    assert shown() == 10
+    assert tab.locator(".count").inner_text() == "10 of 30 faces"
+    tab.select_option("[name=given]", "fear")
+    found = shown()
+    assert 0 < found == tab.locator('.face.wrong[data-given="fear"]').count()
+    tab.select_option("[name=method]", "layer-cam")
+    assert tab.locator('.method[data-method="grad-cam"]:visible').count() == 0
+    assert tab.locator('.method[data-method="layer-cam"]:visible').count() == found
+    tab.locator("[name=to]").fill("1")
+    assert shown() == 0
+    assert tab.locator(".none").is_visible()
+    tab.locator(".thumb").first.click()  # leads to a face that the filters hide
+    tab.wait_for_function("document.querySelector('.count').textContent.startsWith('30')")
+    first = tab.locator(".gallery").first.locator(".face").first.get_attribute("id")
+    tab.select_option("[name=order]", "up")
+    assert tab.locator(".gallery").first.locator(".face").last.get_attribute("id") == first
+    for by, count in (("column", 49), ("count", 49), ("faces", 14), ("row", 49)):
+        tab.locator(f'.switch [data-by="{by}"]').click()
+        assert tab.locator(f".by-{by}:visible").count() == count
+    tab.locator('.matrix a[data-given="anger"][data-predicted="disgust"]').click()
+    assert tab.url.endswith("report/cell-0-1.html")
+    assert shown() == 2
+    assert tab.locator("h1").inner_text() == "anger answered disgust"
+    tab.locator("[name=from]").fill("100")
+    assert shown() == 0
+    tab.get_by_role("link", name="disgust", exact=True).click()
+    assert tab.url.endswith("report/class-1.html")
+    tab.select_option("[name=status]", "right")
+    assert shown() == tab.locator(".face.right").count() > 0
+    assert tab.evaluate("[...document.images].every((one) => !one.complete || one.naturalWidth > 0)")
+    assert tab.problems == []
+    assert set(tab.requests) <= {"file:", "data:"}
+
+
+def test_pages_fit_a_telephone(open_tab, made_up, learnt, told, layers):
+    run, faces = made_up()
+    index = write_report(told(learnt(run), layers=layers), faces)
+    tab = open_tab(400)
+    for page in (index, index.parent / "report" / "class-1.html", index.parent / "report" / "cell-0-1.html"):
+        tab.goto(page.as_uri())
+        assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert tab.locator(".face:visible").count() > 1
+
+
+def test_a_tile_shows_its_own_map_and_nothing_of_its_neighbour(open_tab, made_up):
+    """A map all for lies beside one all against: every pixel of its box is the colour of the first."""
+    run, faces = made_up(n=1)
+    run.explanations["grad-cam"].maps[:] = 1
+    run.explanations["layer-cam"].maps[:] = -1
+    tab = open_tab(1280)
+    tab.goto(write_report(run, faces).as_uri())
+    tab.locator("[name=opacity]").fill("100")
+    for method, red in (("grad-cam", True), ("layer-cam", False)):
+        box = tab.locator(f'.face .method[data-method="{method}"] .tile').first
+        box.evaluate("(tile) => { tile.style.borderRadius = 0; tile.style.backgroundImage = 'none' }")
+        box.scroll_into_view_if_needed()
+        tab.wait_for_function("[...document.querySelectorAll('.face .map')].every((one) => one.complete)")
+        assert colours(box.screenshot(), red=red) == 1.0
+    assert tab.problems == []
+
+
+def colours(png, *, red):
+    """Share of the pixels that are more red than blue, or the other way round."""
+    from io import BytesIO
+
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.asarray(Image.open(BytesIO(png)).convert("RGB")).astype(int)[1:-1, 1:-1]
+    return float(((pixels[..., 0] > pixels[..., 2]) == red).mean())
