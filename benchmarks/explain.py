@@ -1,6 +1,6 @@
 """CAM methods and occlusion against the peers, interleaved in one run: medians, ratios, agreement of the maps.
 
-    python benchmarks/explain.py [--batch 128] [--repeats 5] [--networks baseline resnet18]
+    python benchmarks/explain.py [--batch 128] [--repeats 5] [--networks baseline resnet18] [--tables grad-cam eight]
 
 Same network, same batch, same threads for everybody. A ratio above 1 says how many times longer the other takes.
 """
@@ -9,9 +9,10 @@ import argparse
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from statistics import median
+from typing import Literal
 
 import numpy as np
 import torch
@@ -85,14 +86,14 @@ def by_torchcam(model: Classifier, images: Tensor) -> Work:
     return work
 
 
-def occlusion_by_captum(model: Classifier, images: Tensor, classes: int = CLASSES) -> Work:
+def occlusion_by_captum(model: Classifier, images: Tensor) -> Work:
     occlusion, window = Occlusion(model.network), (1, 8, 8)
     options = {"strides": (1, 4, 4), "perturbations_per_eval": 16}
 
-    def work() -> Tensor | None:
+    def work() -> Tensor:
         with torch.inference_mode():
-            maps = [occlusion.attribute(images, window, target=k, **options) for k in range(classes)]
-        return torch.cat(maps, 1) if classes == CLASSES else None
+            maps = [occlusion.attribute(images, window, target=k, **options) for k in range(CLASSES)]
+        return torch.cat(maps, 1)
 
     return work
 
@@ -152,13 +153,13 @@ EIGHT = [
 
 
 def fast(model: Classifier, images: Tensor, method: str) -> Work:
-    """Half precision, without the few images on which its error is measured."""
+    """Half precision, with the measurement of its error on a few images."""
     return lambda: explain(model, images, METHODS[method](), targets="all", precision="fast", batch_size=len(images))
 
 
-def eight(model: Classifier, images: Tensor) -> Work:
+def eight(model: Classifier, images: Tensor, precision: Literal["exact", "fast"] = "exact") -> Work:
     def work() -> None:
-        explain(model, images, EIGHT, targets="all", batch_size=len(images))
+        explain(model, images, EIGHT, targets="all", batch_size=len(images), precision=precision)
 
     return work
 
@@ -192,36 +193,74 @@ def deviation(model: Classifier, images: Tensor, method: str) -> str:
     return f"{found.deviation:.1e}"
 
 
-def report(name: str, batch: int, few: int, repeats: int) -> None:
-    """All tables of one network."""
-    model, images = model_of(name), torch.randn(batch, 1, 48, 48)
-    cams = {
-        "ours": ours(model, images, "grad-cam"),
-        "plain forward": plain_forward(model, images),
-        "torchcam, one forward": by_torchcam(model, images),
-        "captum, per class": by_captum(model, images),
-        "pytorch-grad-cam, per class": by_grad_cam(model, images),
-        "ours, fast": fast(model, images, "grad-cam"),
-    }
-    table(f"{name}: Grad-CAM, {CLASSES} classes, batch {batch}", cams, repeats)
-    print(f"\nFast Grad-CAM lies {deviation(model, images, 'grad-cam')} from the exact maps (length over length).")
-    several = {"ours": eight(model, images), "plain forward": plain_forward(model, images)}
-    table(f"{name}: eight CAM methods, {CLASSES} classes, batch {batch}", several, repeats)
-    memory(model, images)
-    some = images[:few]
-    ablated = {
-        "ours": ours(model, some, "ablation-cam"),
-        "pytorch-grad-cam, per class": ablation_by_grad_cam(model, some),
-    }
-    table(f"{name}: Ablation-CAM, {CLASSES} classes, batch {few}", ablated, 1)
-    covers = {
-        "ours": ours(model, some, "occlusion"),
-        "captum, per class": occlusion_by_captum(model, some),
-        "captum, one class": occlusion_by_captum(model, some, classes=1),
-        "ours, fast": fast(model, some, "occlusion"),
-    }
-    table(f"{name}: occlusion 8/4, {CLASSES} classes, batch {few}", covers, max(1, repeats // 2))
-    print(f"\nFast occlusion lies {deviation(model, some, 'occlusion')} from the exact maps.")
+@dataclass
+class Bench:
+    """One network with its images: a batch for what is quick, few for what is not."""
+
+    name: str
+    batch: int
+    few: int
+    repeats: int
+    model: Classifier = field(init=False)
+    images: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.model, self.images = model_of(self.name), torch.randn(self.batch, 1, 48, 48)
+
+    def grad_cam(self) -> None:
+        model, images = self.model, self.images
+        works = {
+            "ours": ours(model, images, "grad-cam"),
+            "plain forward": plain_forward(model, images),
+            "torchcam, one forward": by_torchcam(model, images),
+            "captum, per class": by_captum(model, images),
+            "pytorch-grad-cam, per class": by_grad_cam(model, images),
+            "ours, fast": fast(model, images, "grad-cam"),
+        }
+        table(f"{self.name}: Grad-CAM, {CLASSES} classes, batch {self.batch}", works, self.repeats)
+        off = deviation(model, images, "grad-cam")
+        print(f"\nFast Grad-CAM lies {off} from the exact maps (length over length).")
+
+    def eight(self) -> None:
+        works = {
+            "ours": eight(self.model, self.images),
+            "plain forward": plain_forward(self.model, self.images),
+            "ours, fast": eight(self.model, self.images, precision="fast"),
+        }
+        table(f"{self.name}: eight CAM methods, {CLASSES} classes, batch {self.batch}", works, self.repeats)
+
+    def memory(self) -> None:
+        memory(self.model, self.images)
+
+    def ablation(self) -> None:
+        few = self.images[:2]
+        works = {
+            "ours": ours(self.model, few, "ablation-cam"),
+            "pytorch-grad-cam, per class": ablation_by_grad_cam(self.model, few),
+        }
+        table(f"{self.name}: Ablation-CAM, {CLASSES} classes, batch {len(few)}", works, 1)
+
+    def occlusion(self) -> None:
+        few, repeats = self.images[: self.few], max(1, self.repeats // 2)
+        works = {"ours": ours(self.model, few, "occlusion"), "captum, per class": occlusion_by_captum(self.model, few)}
+        table(f"{self.name}: occlusion 8/4, {CLASSES} classes, batch {len(few)}", works, repeats)
+
+    def half(self) -> None:
+        many = self.images[: 8 * self.few]
+        works = {"ours": ours(self.model, many, "occlusion"), "ours, fast": fast(self.model, many, "occlusion")}
+        title = f"{self.name}: occlusion 8/4 in half precision, {CLASSES} classes, batch {len(many)}"
+        table(title, works, max(1, self.repeats // 2))
+        print(f"\nFast occlusion lies {deviation(self.model, many, 'occlusion')} from the exact maps.")
+
+
+TABLES = {
+    "grad-cam": Bench.grad_cam,
+    "eight": Bench.eight,
+    "memory": Bench.memory,
+    "ablation": Bench.ablation,
+    "occlusion": Bench.occlusion,
+    "half": Bench.half,
+}
 
 
 def main() -> None:
@@ -230,11 +269,14 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=8, help="images for occlusion and Ablation-CAM")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--networks", nargs="+", default=["baseline", "resnet18"])
+    parser.add_argument("--tables", nargs="+", default=list(TABLES), choices=list(TABLES))
     given = parser.parse_args()
     libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "captum", "grad-cam", "torchcam"))
     print(f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads, float32; {libraries}")
     for name in given.networks:
-        report(name, given.batch, given.few, given.repeats)
+        bench = Bench(name, given.batch, given.few, given.repeats)
+        for chosen in given.tables:
+            TABLES[chosen](bench)
 
 
 if __name__ == "__main__":

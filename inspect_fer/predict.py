@@ -110,7 +110,7 @@ def predict(
     samples: Samples | Tensor,
     *,
     views: str = "single",
-    batch_size: int = 256,
+    batch_size: int = 64,
     tick: Tick | None = None,
 ) -> Prediction:
     """Ask the network about every sample.

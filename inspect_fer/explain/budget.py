@@ -10,7 +10,7 @@ from inspect_fer.errors import ConfigError
 
 MOST = 128
 """More images at a time gain nothing on a processor."""
-FEW, CACHE = 8, 2**26
+FEW, CACHE = 8, 80_000_000
 """On a processor, so many images go through at a time at least, and bytes beyond which more of them are slower: what
 they take is then asked of the system anew for every layer."""
 UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
@@ -51,9 +51,10 @@ def rows_within(memory: int, each: int) -> int:
     return max(1, min(MOST, memory // max(each, 1)))
 
 
-def rows_in_cache(each: int) -> int:
-    """How many images of `each` bytes a processor takes at a time with the least effort."""
-    return max(FEW, CACHE // max(each, 1))
+def portion(images: int, most: int, each: int) -> int:
+    """How many of the images, `each` bytes, a processor takes at a time with the least effort; portions are equal."""
+    size = min(most, max(FEW, CACHE // max(each, 1)))
+    return -(-images // -(-images // size))
 
 
 def require(memory: int, each: int) -> None:

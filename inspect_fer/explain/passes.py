@@ -8,7 +8,7 @@ from torch import Tensor
 
 from inspect_fer.capture import SharedPass, leave_no_trace, logits_of, penultimate, shared_passes
 from inspect_fer.errors import FerError
-from inspect_fer.explain.budget import allowing, require, rows_in_cache, rows_within
+from inspect_fer.explain.budget import allowing, portion, require, rows_within
 from inspect_fer.explain.fusion import Fusion, fused
 from inspect_fer.explain.method import Method, own_passes, reads_layer, shares_pass
 from inspect_fer.explain.need import need_of
@@ -91,7 +91,7 @@ def maps_of(images: Images, plan: Plan, tick: Tick | None) -> Found:
         require(plan.memory, need.shared)
         size = min(plan.batch_size, rows_within(plan.memory, need.shared))
         if images.model.device.type == "cpu":
-            size = min(size, rows_in_cache(need.plain))
+            size = portion(len(images), size, need.plain)
         with allowing(need.rows(plan.memory)):
             for rows, batch in images.batches(size):
                 wanted = None if plan.targets is None else plan.targets[rows]
