@@ -388,7 +388,11 @@ class Explanation:
 
     def remark(self, row: int, column: int) -> str:
         """What is wrong with a map, in words; "" where nothing is."""
-        found = HEALTH[int(self.health[row, column])]
+        return self.words(int(self.health[row, column]))
+
+    def words(self, code: int) -> str:
+        """What an entry of `health` says; "" for "ok"."""
+        found = HEALTH[code]
         where = f" from {self.broken_layer} on" if found == "not finite" and self.broken_layer else ""
         return "" if found == "ok" else found + where
 

@@ -123,11 +123,11 @@ def count(text: str, where: str) -> int | None:
     return int(value)
 
 
-def scores(cells: Sequence[str], where: str) -> list[Score | None]:
+def scores(cells: Sequence[str], where: str, *, per_cent: bool = False) -> list[Score | None]:
     """The shares printed in cells of one kind; None where nothing is printed. Raises DataError.
 
-    All are percentages when one is above 1 or has the sign. The longest tells how many digits were kept, because many
-    programs leave zeros at the end out.
+    All are percentages when one is above 1 or has the sign, or where those beside them are (`per_cent`). The longest
+    tells how many digits were kept, because many programs leave zeros at the end out.
     """
     plain = [cell.rstrip("%").strip() for cell in cells]
     wrong = next((cell for cell in plain if not _is_cell(cell)), None)
@@ -135,7 +135,7 @@ def scores(cells: Sequence[str], where: str) -> list[Score | None]:
         raise DataError(f"{where} holds {name_of(wrong)!r}, where a score is wanted.")
     found = [None if cell.lower() in MISSING else Decimal(plain_number(cell)) for cell in plain]
     values = [value for value in found if value is not None]
-    scale = 100 if any("%" in cell for cell in cells) or any(value > 1 for value in values) else 1
+    scale = 100 if per_cent or any("%" in cell for cell in cells) or any(value > 1 for value in values) else 1
     outside = next((value for value in values if not 0 <= value <= scale), None)
     if outside is not None:
         raise DataError(f"{where} holds {float(outside):g}; scores lie from 0 to 1, or from 0 to 100 %.")

@@ -118,8 +118,9 @@ def _from_rows(classes: Sequence[tuple[str, list[str]]], others: Sequence[tuple[
     drops_zeros = len({len(cell.partition(".")[2]) for cell in cells if "." in cell}) > 1
     finest = min((score.slack for score in printed if score), default=1.0) if drops_zeros else 1.0
     table = ReportTable(names, rows)
+    per_cent = any(score.text.endswith("%") for score in printed if score)
     for name, row in others:
-        table = _with_line(table, _kind(name), row, finest)
+        table = _with_line(table, _kind(name), row, finest, per_cent=per_cent)
     return table
 
 
@@ -128,13 +129,17 @@ def _row(found: Sequence[Score | None], support: int | None) -> Row:
     return Row(precision, recall, f1, support)
 
 
-def _with_line(table: ReportTable, kind: str, cells: Sequence[str], finest: float) -> ReportTable:
-    """Add the row of an average, of the accuracy, or of totals; `finest`: slack of a file that drops zeros."""
+def _with_line(table: ReportTable, kind: str, cells: Sequence[str], finest: float, *, per_cent: bool) -> ReportTable:
+    """Add the row of an average, of the accuracy, or of totals.
+
+    finest: slack of a file that drops zeros; per_cent: as the scores of the classes are
+    """
     if kind == "class":
         return table
     if kind == "total":
         return replace(table, total=count(cells[3], "the row of totals"))
-    found = [score and replace(score, slack=min(score.slack, finest)) for score in scores(cells[:3], f"the row {kind}")]
+    read = scores(cells[:3], f"the row {kind}", per_cent=per_cent)
+    found = [score and replace(score, slack=min(score.slack, finest)) for score in read]
     if kind != "accuracy":
         support = count(cells[3], f"the support of {kind}")
         return replace(table, averages={**table.averages, kind: _row(found, support)})

@@ -1,7 +1,7 @@
 """How maps are asked for on the command line, what they are going to take, and what is said of them afterwards."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -109,23 +109,28 @@ def _seconds(seconds: float) -> str:
 
 
 def print_worth(explanations: Mapping[str, "Explanation"]) -> None:
-    """A line for each method of which there is something to be said."""
-    for name, explanation in explanations.items():
-        remarks = _remarks(explanation)
+    """A line for each method of which there is something to be said; stored maps are read a shard at a time."""
+    from inspect_fer.runs.store import StoredMaps
+
+    for name in explanations:
+        parts = explanations.parts(name) if isinstance(explanations, StoredMaps) else [explanations[name]]
+        remarks = _remarks(parts)
         if remarks:
             typer.echo(f"{name}: {'; '.join(remarks)}")
 
 
-def _remarks(explanation: "Explanation") -> list[str]:
-    count: Counter[Any] = Counter(
-        explanation.remark(row, column)
-        for row in range(len(explanation))
-        for column in range(explanation.health.shape[1])
-    )
-    total = count.total()
-    said = [f"{found} of {total} maps: {remark}" for remark, found in count.most_common() if remark]
-    if explanation.same_as:
-        said.append(f"the same maps, up to a factor, as {', '.join(explanation.same_as)}")
-    if explanation.deviation is not None:
-        said.append(f"half precision is {explanation.deviation:.2%} off")
+def _remarks(parts: Iterable["Explanation"]) -> list[str]:
+    count: Counter[str] = Counter()
+    same: set[str] | None = None
+    deviations = []
+    for part in parts:
+        for code, found in enumerate(part.health.flatten().long().bincount().tolist()):
+            count[part.words(code)] += found
+        same = set(part.same_as) if same is None else same & set(part.same_as)
+        deviations += [] if part.deviation is None else [part.deviation]
+    said = [f"{found} of {count.total()} maps: {remark}" for remark, found in count.most_common() if remark and found]
+    if same:
+        said.append(f"the same maps, up to a factor, as {', '.join(sorted(same))}")
+    if deviations:
+        said.append(f"half precision is {max(deviations):.2%} off")
     return said

@@ -3,6 +3,7 @@
 Eigen-Grad-CAM puts gradient times feature in the place of the features; the definition is pytorch-grad-cam's.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -23,20 +24,36 @@ def principal_map(values: Tensor, *, centred: bool = False) -> Tensor:
     with the plain sum over channels is not negative: features behind a ReLU give a map that is nowhere negative, and
     gradient times feature one that is positive where there is evidence for the target.
     """
-    plain = values.flatten(2).double()
-    matrix = plain - plain.mean(dim=2, keepdim=True) if centred else plain  # (N, C, hw)
-    wide = matrix.shape[2] > matrix.shape[1]
-    gram = matrix @ matrix.mT if wide else matrix.mT @ matrix
-    vector = first_eigenvector(gram)[..., None]
-    if wide:  # V_1 itself
-        found = (matrix.mT @ vector)[..., 0]
-    else:  # V_1 = O^T u / |O^T u|, so that O V_1 = O O^T u / |O^T u|
-        along = gram @ vector
-        lengths = (vector.mT @ along).clamp(min=torch.finfo(torch.float64).tiny).sqrt()
-        found = (along / lengths)[..., 0]
-    agreement = (found * plain.sum(dim=1)).sum(dim=1, keepdim=True)
-    signed = torch.where(agreement < 0, -found, found)
-    return signed.view(values.shape[0], *values.shape[2:]).to(values.dtype)
+    return principal_maps([values], centred=centred)[:, 0]
+
+
+def principal_maps(several: Iterable[Tensor], *, centred: bool = False) -> Tensor:
+    """`principal_map` of several values (N, C, h, w) of the same shape, taken one after the other: (N, T, h, w)."""
+    found, sums = [], []
+    for values in several:
+        plain = values.flatten(2).double()
+        matrix = plain - plain.mean(dim=2, keepdim=True) if centred else plain  # O^T, (N, C, hw)
+        sums.append(plain.sum(dim=1))
+        wide = matrix.shape[2] > matrix.shape[1]
+        if wide:  # V_1 itself is the shorter one to find
+            vector = first_eigenvector(matrix @ matrix.mT)
+            found.append((matrix.mT @ vector[..., None])[..., 0])
+        else:
+            found.append(matrix.mT @ matrix)
+        shape, kind = values.shape, values.dtype
+    maps = torch.stack(found) if wide else _along(torch.stack(found))
+    agreement = (maps * torch.stack(sums)).sum(dim=2, keepdim=True)
+    signed = torch.where(agreement < 0, -maps, maps)
+    return signed.transpose(0, 1).reshape(shape[0], -1, *shape[2:]).to(kind)
+
+
+def _along(grams: Tensor) -> Tensor:
+    """O V_1 = O O^T u / |O^T u| of O O^T (T, N, hw, hw), u its first eigenvector: all at once, since each is small."""
+    flat = grams.flatten(0, 1)
+    vectors = first_eigenvector(flat)[..., None]
+    along = flat @ vectors
+    lengths = (vectors.mT @ along).clamp(min=torch.finfo(torch.float64).tiny).sqrt()
+    return (along / lengths).view(grams.shape[:3])
 
 
 def first_eigenvector(gram: Tensor) -> Tensor:
@@ -88,5 +105,5 @@ class EigenGradCAM:
     def __call__(self, shared: SharedPass) -> Tensor:
         """Return maps (N, T, h, w)."""
         features, gradients = shared.features, shared.gradients
-        each = [principal_map(features * gradients[:, t], centred=self.centred) for t in range(gradients.shape[1])]
-        return torch.stack(each, dim=1)
+        evidence = (features * gradients[:, target] for target in range(gradients.shape[1]))
+        return principal_maps(evidence, centred=self.centred)

@@ -90,7 +90,7 @@ def maps_of(images: Images, plan: Plan, tick: Tick | None) -> Found:
         need = need_of(forms.exact, images.read(slice(1)), methods, plan.layers, width)
         require(plan.memory, need.shared)
         size = min(plan.batch_size, rows_within(plan.memory, need.shared))
-        if images.model.device.type == "cpu":
+        if images.model.device.type == "cpu" and size > 0:  # a size that is none is told below
             size = portion(len(images), size, need.plain)
         with allowing(need.rows(plan.memory)):
             for rows, batch in images.batches(size):

@@ -23,7 +23,6 @@ TOLERANCE = 1e-6
 POOLING = ("kernel_size", "stride", "padding")
 MODULES: dict[Any, tuple[type[nn.Module], tuple[str, ...]]] = {
     F.relu: (nn.ReLU, ()),
-    F.relu_: (nn.ReLU, ()),
     torch.relu: (nn.ReLU, ()),
     torch.relu_: (nn.ReLU, ()),
     "relu": (nn.ReLU, ()),

@@ -85,8 +85,12 @@ def read_features(paths: Sequence[Path]) -> Tensor:
     return torch.cat([part for part in parts if len(part)] or parts[:1])
 
 
+HELD = 2
+"""Methods whose maps stay in memory once they have been read."""
+
+
 class StoredMaps(Mapping[str, Explanation]):
-    """The explanations of a run, each read from its shards when it is first asked for."""
+    """The explanations of a run, each read from its shards when it is asked for; the last ones are held."""
 
     def __init__(self, places: Mapping[str, Sequence[Path]], prediction: Prediction) -> None:
         self.places, self.prediction = dict(places), prediction
@@ -97,10 +101,17 @@ class StoredMaps(Mapping[str, Explanation]):
 
     def __getitem__(self, name: str) -> Explanation:
         if name not in self._read:
-            found = read_maps(self.places[name])
-            rows = torch.tensor([self._rows[sample] for sample in found.ids], dtype=torch.int64)
-            self._read[name] = replace(found, confidence=self.prediction.confidence[rows])
+            found = self._sure(read_maps(self.places[name]))
+            self._read = dict([*self._read.items(), (name, found)][-HELD:])
         return self._read[name]
+
+    def parts(self, name: str) -> Iterator[Explanation]:
+        """The explanation of one shard after the other, of which none is held."""
+        return (self._sure(read_maps([path])) for path in self.places[name])
+
+    def _sure(self, found: Explanation) -> Explanation:
+        rows = torch.tensor([self._rows[sample] for sample in found.ids], dtype=torch.int64)
+        return replace(found, confidence=self.prediction.confidence[rows])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.places)

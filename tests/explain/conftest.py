@@ -29,6 +29,19 @@ def even(features):
 
 
 @pytest.fixture
+def leaves_alone(features, gradients, even):
+    """Whether a formula leaves features and gradients as they were given, for what comes after it."""
+
+    def check(formula):
+        for given in (gradients, even):
+            before = features.clone(), given.clone()
+            formula(features, given)
+            torch.testing.assert_close((features, given), before, rtol=0, atol=0)
+
+    return check
+
+
+@pytest.fixture
 def each_target(features):
     """Compare maps (N, T, h, w) with a formula written out for one image and one class, for all of them."""
 

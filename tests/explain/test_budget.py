@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from inspect_fer.capture import Meter
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain import METHODS, explain, forecast
-from inspect_fer.explain.budget import at_once, in_bytes, in_words, rows_within
+from inspect_fer.explain.budget import at_once, in_bytes, in_words, portion, rows_within
 from inspect_fer.explain.cost import in_time
 
 BUDGET = 300_000
@@ -57,8 +57,17 @@ def test_other_budgets_are_refused(words):
 
 def test_bytes_in_words_never_promise_less():
     assert [in_words(size) for size in (12, 1_000, 3_210_001, 2e9)] == ["12 bytes", "1 kB", "3.3 MB", "2 GB"]
+
+
+def test_rows_at_a_time():
     assert rows_within(1000, 300) == 3
+    assert rows_within(1000, 1001) == 1
     assert rows_within(1000, 0) == rows_within(10**12, 1) == 128
+    assert portion(1000, 128, 10**6) == 77  # of at most 80
+    assert portion(1000, 128, 10**7 + 1) == portion(1000, 128, 10**9) == 8
+    assert portion(1000, 128, 0) == 125
+    assert portion(1000, 5, 10**9) == 5
+    assert [portion(images, 3, 0) for images in (1, 3, 4, 7)] == [1, 3, 2, 3]
     assert at_once() == 128
     assert at_once(share=1000) == 1
 

@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from inspect_fer.explain import EigenCAM, EigenGradCAM, explain
-from inspect_fer.explain.eigen_cam import first_eigenvector, principal_map
+from inspect_fer.explain.eigen_cam import first_eigenvector, principal_map, principal_maps
 
 
 def eigen_cam_by_hand(values, *, centred=False):
@@ -32,6 +32,17 @@ def test_matches_the_singular_vector(generator, shape, centred):
         assert_close(maps[image], eigen_cam_by_hand(values[image], centred=centred), rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("shape", [(3, 4, 5), (30, 4, 5)])
+def test_several_are_each_decomposed_by_itself(generator, shape, centred):
+    several = torch.randn(3, 2, *shape, generator=generator, dtype=torch.float64)
+    maps = principal_maps(iter(several), centred=centred)
+    assert maps.shape == (2, 3, 4, 5)
+    for image, which in product(range(2), range(3)):
+        expected = eigen_cam_by_hand(several[which, image], centred=centred)
+        assert_close(maps[image, which], expected, rtol=1e-6, atol=1e-8)
+
+
 def test_maps_hold_the_largest_singular_value(features):
     """The length of O V_1 is the first singular value, which no other direction exceeds."""
     values = torch.linalg.svdvals(features.flatten(2))
@@ -53,6 +64,14 @@ def test_features_behind_a_relu_give_a_map_without_negatives(features):
 def test_close_eigenvalues_are_told_apart():
     matrix = torch.diag(torch.tensor([1.0, 0.5, 1 - 1e-6], dtype=torch.float64))[None]
     assert_close(first_eigenvector(matrix).abs(), torch.tensor([[1.0, 0, 0]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("second", [0.5, 1e-2, 4e-5, 1e-7, 0])
+def test_eigenvectors_are_right_to_the_last_digits(generator, second):
+    turn, _ = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64))
+    matrix = turn @ torch.diag(torch.tensor([second / 2, 1.0, second], dtype=torch.float64)) @ turn.mT
+    found = first_eigenvector(matrix[None])[0]
+    assert_close(found.abs(), turn[:, 1].abs(), rtol=0, atol=1e-13)
 
 
 def test_nothing_gives_nothing_and_one_value_its_size():

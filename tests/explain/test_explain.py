@@ -7,7 +7,8 @@ import torch
 from torch.testing import assert_close
 
 from inspect_fer.errors import ConfigError, DataError, NetworkError, UnknownNameError
-from inspect_fer.explain import GradCAM, Occlusion, describe, explain, make_method
+from inspect_fer.explain import GradCAM, Occlusion, budget, describe, explain, make_method
+from inspect_fer.explain.need import need_of
 from inspect_fer.schema import Explanation, Footprint, Samples
 
 
@@ -37,7 +38,7 @@ def test_all_shared_methods_and_classes_take_one_pass(tiny_model, images):
     passes = []
     tiny_model.network.register_forward_hook(lambda _m, inputs, _o: passes.append(len(inputs[0])))
     explain(tiny_model, images, ["cam", "grad-cam"], targets="all", batch_size=3)
-    assert passes == [3, 1]
+    assert passes == [2, 2]  # at most 3, in equal portions
 
 
 def test_together_equals_alone(tiny_model, images):
@@ -72,7 +73,21 @@ def test_methods_that_read_a_layer_need_one(tiny_model, images):
 def test_progress_is_told_in_images(tiny_model, images):
     told = []
     explain(tiny_model, images, ["cam", "grad-cam"], batch_size=3, tick=lambda *done: told.append(done))
-    assert told == [(3, 4), (4, 4)]
+    assert told == [(2, 4), (4, 4)]
+
+
+def test_a_processor_takes_at_a_time_what_its_cache_holds(mlp_model, generator, monkeypatch):
+    images, told = torch.randn(7, 1, 12, 12, generator=generator), []
+    need = need_of(mlp_model, images[:1], {"": GradCAM()}, ("blocks.1.relu",), 2)
+    assert 1.25 * need.plain < min(need.graph, need.shared)
+    options = {"targets": [[n % 5, (n + 1) % 5] for n in range(7)], "tick": lambda *done: told.append(done)}
+    whole = explain(mlp_model, images, "grad-cam", **options).maps
+    monkeypatch.setattr(budget, "FEW", 1)
+    monkeypatch.setattr(budget, "CACHE", 5 * need.plain)
+    found = explain(mlp_model, images, "grad-cam", **options).maps
+    explain(mlp_model, images, "grad-cam", batch_size=3, **options)
+    assert told == [(7, 7), (4, 7), (7, 7), (3, 7), (6, 7), (7, 7)]
+    assert_close(found, whole)
 
 
 def test_input_that_does_not_fit_is_an_error(tiny_model, images):

@@ -42,6 +42,15 @@ def test_kpca_is_the_first_component_of_the_kernel_matrix(tiny_model, images, ke
     assert maps.class_free
 
 
+def test_kpca_takes_negative_features_as_they_are(tiny_model, images):
+    maps = explain(tiny_model, images, KPCACAM(kernel="linear"), layer="features.conv").maps[:, 0]
+    features = tiny_model.network.features.conv(images).detach().double()
+    assert (features < 0).any()
+    for values, found in zip(features, maps, strict=True):
+        expected = first_component(values.flatten(1).T, "linear", 0).view_as(found).float()
+        up_to_the_sign(found, expected, rtol=1e-3, atol=1e-4)
+
+
 def test_seg_eigen_is_the_first_component_of_gradient_sizes_times_features(mlp_model, images):
     features = mlp_model.network.blocks[:1](images)
     inner = mlp_model.network.blocks[1]

@@ -62,6 +62,12 @@ def test_a_small_gradient_counts_as_a_large_one(features, gradients):
 def test_a_denominator_of_zero_gives_nothing():
     features, gradients = torch.tensor([[[[-4.0, 2.0]]]]), torch.ones(1, 1, 1, 1, 2)
     assert grad_cam_plus_plus(features, gradients).tolist() == [[[[0, 0]]]]
+    beside = torch.tensor([[[[-4.0, 2.0]], [[1.0, 5.0]]]])  # weight 1 / (2 + 6) at both places of the second channel
+    assert grad_cam_plus_plus(beside, torch.ones(1, 1, 2, 1, 2)).tolist() == [[[[0.25, 1.25]]]]
+
+
+def test_what_is_given_stays_as_it_is(leaves_alone):
+    leaves_alone(grad_cam_plus_plus)
 
 
 def test_no_positive_gradient_no_map(features, gradients):

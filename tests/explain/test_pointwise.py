@@ -37,6 +37,17 @@ def test_matches_the_formula_term_by_term(formula, term, features, gradients, ev
     each_target(formula(features, even.contiguous()), summed(term), even)
 
 
+@pytest.mark.parametrize(("formula", "term"), FORMULAS, ids=lambda given: getattr(given, "__name__", ""))
+def test_gradients_that_repeat_along_one_axis_alone(formula, term, features, gradients, each_target):
+    for some in (gradients[..., :1, :].expand_as(gradients), gradients[..., :1].expand_as(gradients)):
+        each_target(formula(features, some), summed(term), some)
+
+
+@pytest.mark.parametrize("formula", [formula for formula, _ in FORMULAS])
+def test_what_is_given_stays_as_it_is(formula, leaves_alone):
+    leaves_alone(formula)
+
+
 def test_layer_cam_is_hires_cam_where_no_gradient_is_negative(features, gradients):
     assert_close(layer_cam(features, gradients.abs()), hires_cam(features, gradients.abs()))
 

@@ -1,6 +1,7 @@
 """What a map is worth: broken, saturated, a single cell; the fast network's error; methods that say the same."""
 
-from dataclasses import replace
+from copy import deepcopy
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from inspect_fer.errors import FerError, NetworkError, UnknownNameError
-from inspect_fer.explain import METHODS, explain
+from inspect_fer.explain import METHODS, GradCAM, explain, passes
 from inspect_fer.explain.coinciding import coinciding
 from inspect_fer.schema import HEALTH
 from inspect_fer.twin import half_twin, multiplies_half
@@ -170,6 +171,58 @@ def test_the_network_stays_as_precise_as_it_was(tiny_model, images):
     assert {weight.dtype for weight in tiny_model.network.parameters()} == {torch.float32}
     twin = half_twin(tiny_model.network)
     assert {weight.dtype for weight in twin.parameters()} == {torch.bfloat16}
+
+
+@pytest.fixture
+def turned(monkeypatch):
+    """A quick network that answers with the classes turned round and twice the logits: nothing like the exact one."""
+
+    def half(network):
+        quick = deepcopy(network)
+        quick.classifier.weight.data = 2 * quick.classifier.weight.data.roll(1, 0)
+        quick.classifier.bias.data = 2 * quick.classifier.bias.data.roll(1, 0)
+        return quick
+
+    monkeypatch.setattr(passes, "half_twin", half)
+
+
+@pytest.mark.usefixtures("turned")
+def test_the_deviation_is_that_of_the_same_classes_on_the_first_images(tiny_model, generator):
+    images = torch.randn(7, 1, 12, 12, generator=generator)
+    found = explain(tiny_model, images, ["grad-cam", "saliency"], precision="fast")
+    fast, exact = found["grad-cam"], explain(tiny_model, images, "grad-cam", targets=found["grad-cam"].targets)
+    assert_close(fast.targets[:, 0], (tiny_model.network(images).argmax(1) + 1) % 5)
+    off = (fast.maps - exact.maps)[:4].norm() / exact.maps[:4].norm()
+    assert fast.deviation == pytest.approx(float(off))
+    assert found["saliency"].deviation == 0
+
+
+@pytest.mark.usefixtures("turned")
+def test_maps_of_zeros_deviate_by_nothing(tiny_model, images):
+    tiny_model.network.classifier.weight.data[:2] = 0  # the quick network's classes 1 and 2
+    assert explain(tiny_model, images, "grad-cam", targets=1, precision="fast").deviation == 0
+
+
+@pytest.mark.usefixtures("turned")
+@pytest.mark.parametrize("quick", [False, True], ids=["exact", "quick"])
+def test_what_one_of_the_networks_refuses(tiny_model, images, quick):
+    size, told = tiny_model.network.classifier.weight.norm(), []
+
+    @dataclass(frozen=True)
+    class Picky(GradCAM):
+        """Grad-CAM that refuses one of the two."""
+
+        def __call__(self, shared):
+            if (shared.head[0].norm() > 1.5 * size) == quick:
+                raise NetworkError("Not this one.")
+            return super().__call__(shared)
+
+    methods, options = {"picky": Picky(), "fem": "fem"}, {"precision": "fast"}
+    found = explain(tiny_model, images, methods, refuse=lambda key, _: told.append(key), **options)
+    assert told == (["picky"] if quick else [])
+    assert {key: why.deviation for key, why in found.items()} == {"fem": 0} | ({} if quick else {"picky": None})
+    with pytest.raises(NetworkError, match="Not this"):
+        explain(tiny_model, images, methods, **options)
 
 
 def test_fast_without_a_processor_for_it_is_exact(tiny_model, images, monkeypatch):

@@ -31,6 +31,10 @@ def test_matches_the_paper_term_by_term(features, gradients, even, each_target):
     each_target(xgrad_cam(features, even.contiguous()), xgrad_cam_by_hand, even)
 
 
+def test_what_is_given_stays_as_it_is(leaves_alone):
+    leaves_alone(xgrad_cam)
+
+
 def test_conserves_gradient_times_feature(features, gradients):
     """The paper's axiom of conservation, of which the formula is the solution."""
     whole = (hires_cam(features, gradients), xgrad_cam(features, gradients))

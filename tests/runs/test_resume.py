@@ -238,3 +238,17 @@ def test_methods_of_ones_own_names_and_options_come_back(model, faces, tmp_path)
     methods = {"wide": METHODS["occlusion"](window=16, stride=8), "near": METHODS["occlusion"](window=8, stride=8)}
     run = make_run(tmp_path / "run", model, faces, methods)
     assert {name: found.method["window"] for name, found in run.explanations.items()} == {"wide": 16, "near": 8}
+
+
+def test_the_maps_of_two_methods_are_held_at_most_and_parts_make_up_the_whole(model, faces, tmp_path):
+    run = made(tmp_path / "run", model, faces, ["grad-cam", "layer-cam", "fem"])
+    first = run.explanations["grad-cam"]
+    assert run.explanations["grad-cam"] is first
+    assert run.explanations["layer-cam"] is not None
+    assert run.explanations["grad-cam"] is first
+    assert run.explanations["fem"] is not None
+    assert run.explanations["grad-cam"] is not first
+    parts = list(run.explanations.parts("grad-cam"))
+    assert [len(part) for part in parts] == [4, 4, 4, 2]
+    assert torch.equal(torch.cat([part.maps for part in parts]), first.maps)
+    assert torch.equal(torch.cat([part.confidence for part in parts]), first.confidence)

@@ -111,6 +111,19 @@ def test_deep_lift_past_a_relu_adds_up(beside, images):
     assert_close(maps.sum(dim=(2, 3)), expected.float(), rtol=1e-4, atol=1e-6)
 
 
+class Parting(Beside):
+    """What goes into a ReLU is added to what comes out of it."""
+
+    def forward(self, images):
+        values = self.first(images.flatten(1))
+        return self.last(self.relu(values) + values)
+
+
+def test_lrp_refuses_values_that_part_between_layers_and_something_else(beside, images):
+    with pytest.raises(NetworkError, match="values part between layers and something else"):
+        explain(replace(beside, network=Parting()), images, "lrp")
+
+
 def test_guided_grad_cam_is_the_product_of_both_without_negative_evidence(mlp_model, images):
     names = ["guided-grad-cam", "guided-backprop", "grad-cam"]
     product, guided, coarse = (each.maps for each in explain(mlp_model, images, names, targets="all").values())

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.testing import assert_close
 
 from inspect_fer.explain import LRP, explain
@@ -59,3 +60,13 @@ def test_match_term_by_term(model, generator, rule, gamma):
                 matrix = as_matrix(layer, below.shape)
                 relevance = handed_back(matrix, below.flatten().tolist(), relevance, lambda w: CHANGED[rule](w, gamma))
             assert_close(expected.flatten(), torch.tensor(relevance), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{"epsilon": 0.1}, {"rule": "gamma", "gamma": 2.0}, {"rule": "alpha1-beta0"}])
+def test_a_batch_norm_is_part_of_its_convolution(mlp_model, images, options):
+    mlp_model.network.register_forward_hook(lambda *_: None)  # then there is no twin that has merged them already
+    found = explain(mlp_model, images, LRP(**options), targets="all").maps
+    for block in mlp_model.network.blocks:
+        block.conv, block.bn = fuse_conv_bn_eval(block.conv, block.bn), nn.Identity()
+    folded = explain(mlp_model, images, LRP(**options), targets="all").maps
+    assert_close(found, folded, rtol=1e-3, atol=1e-4 * float(folded.abs().amax()))
