@@ -47,7 +47,9 @@ def run_dataset(  # a user's choices, all with defaults
     workers: Annotated[int, typer.Option(min=1, help="Work in so many processes.")] = 1,
     engine: Annotated[str, typer.Option(help="Who does the work: local, or ray (a cluster).")] = "local",
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster; by default one on this machine.")] = None,
-    shard_size: Annotated[int, typer.Option(min=1, help="Samples a shard.")] = 1024,
+    shard_size: Annotated[
+        int | None, typer.Option(min=1, help="Samples a shard; the run's for good. [default: 1024]")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Of each process; the run's for good. [default: cores / workers]")
     ] = None,

@@ -56,7 +56,7 @@ def make_part(  # noqa: PLR0913  # a user's choices, all with defaults
     part: tuple[int, int] = (1, 1),
     workers: int = 1,
     engine: Engine | None = None,
-    shard: int = SHARD,
+    shard: int | None = None,
     threads: int | None = None,
     every_class: bool = False,
     command: str | None = None,
@@ -68,7 +68,8 @@ def make_part(  # noqa: PLR0913  # a user's choices, all with defaults
 
     limit: explain only the first so many; part: (i, n), the i-th of n shares, as in an array of jobs
     workers: processes, which load network and samples by name; engine: who makes the shards, instead of these
-    shard: samples a shard, threads: of each process; both are the run's for good, so that its bytes do not change
+    shard: samples a shard, SHARD by default; threads: of each process; both are the run's for good, so that its bytes
+        do not change
     every_class: also of methods at the resolution of the input, which otherwise keep the predicted and the given class
     options: what `explain` takes. A folder that holds the same run goes on, with these methods beside those it has.
 
@@ -76,11 +77,11 @@ def make_part(  # noqa: PLR0913  # a user's choices, all with defaults
     not, and what `explain` raises, before any work.
     """
     folder = Path(folder)
-    _require_share(part, shard, workers)
+    _require_share(part, SHARD if shard is None else shard, workers)
     where = _place(folder, overwrite=overwrite)
     kept = _kept(where, model, faces, shard)
     threads = threads or (torch.get_num_threads() if workers == 1 else max(1, torch.get_num_threads() // workers))
-    manifest = kept or begun(model, faces, shard=shard, threads=threads, command=command or " ".join(sys.argv))
+    manifest = kept or begun(model, faces, shard=shard or SHARD, threads=threads, command=command or " ".join(sys.argv))
     named = chosen(methods)
     group = _group(model, faces, named, limit, options, every_class=every_class)
     manifest = manifest.grown(group) if kept else replace(manifest, groups=(group,))
@@ -118,12 +119,13 @@ def _place(folder: Path, *, overwrite: bool) -> Path:
     return folder.with_name(f".{folder.name}.new")
 
 
-def _kept(where: Path, model: Classifier, faces: Samples, shard: int) -> Manifest | None:
+def _kept(where: Path, model: Classifier, faces: Samples, shard: int | None) -> Manifest | None:
     """The manifest that is there, if it is of the same network and samples. Raises RunError for another one's."""
     if not (where / "run.json").is_file():
         require_free(where, overwrite=False)
         return None
-    kept, now = Manifest.from_dict(read_manifest(where)), begun(model, faces, shard=shard, threads=1, command="")
+    kept = Manifest.from_dict(read_manifest(where))
+    now = begun(model, faces, shard=shard or kept.shard, threads=1, command="")
     same = {
         "network": (kept.model["sha256"], now.model["sha256"]),
         "preprocessing": (kept.card.as_dict(), _plain(now.card.as_dict())),

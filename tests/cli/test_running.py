@@ -36,7 +36,7 @@ def test_shares_and_the_job_that_finishes(call, net):
 
 @pytest.mark.usefixtures("first")
 def test_other_methods_are_put_beside(call, net):
-    assert call(f"run --model {net} --data synthetic:21 --methods fem --shard-size 8 --out reports/first")[0] == 0
+    assert call(f"run --model {net} --data synthetic:21 --methods fem --out reports/first")[0] == 0
     assert set(open_run("reports/first").explanations) == {"grad-cam", "layer-cam", "fem"}
 
 
