@@ -110,9 +110,14 @@ def _save(
 
 def require_free(folder: Path, *, overwrite: bool) -> None:
     """Raise RunError where a run cannot be written: something else is there, or a run that is not to be replaced."""
-    there = folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+    there = folder.exists() and (not folder.is_dir() or any(map(_is_somebodys, folder.iterdir())))
     if there and not (overwrite and (folder / "run.json").is_file()):
         raise RunError(f"{folder} is there already. Name another folder, or overwrite a run (--force).")
+
+
+def _is_somebodys(path: Path) -> bool:
+    """Whether this is more than what a killed process left of a file that it was writing."""
+    return not (path.name.startswith(".") and path.suffix == ".part")
 
 
 def _require_one_set(faces: Samples, prediction: Prediction, explanations: Mapping[str, Explanation]) -> None:

@@ -54,6 +54,15 @@ def test_killed_twenty_times_at_random_it_ends_with_the_same_bytes(killed, same)
         same(folder / "whole", folder / f"killed{number}")
 
 
+def test_killed_before_the_manifest_was_whole_it_begins_anew(model, faces, tmp_path):
+    (tmp_path / ".run.json.77-abcdef01.part").write_text("{")
+    assert len(made(tmp_path, model, faces)) == 14
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".thesis").write_text("...")
+    with pytest.raises(RunError, match="is there already"):
+        made(tmp_path / "other", model, faces)
+
+
 def test_two_writers_on_one_run_end_with_the_same_bytes(killed, same):
     same(killed[0] / "whole", killed[0] / "two")
 
