@@ -202,13 +202,14 @@ def _write_augmented(report: Report, folder: Path) -> int:
 
 def _curves(log: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """One figure of the history a measure, so that a narrow page can stack them."""
+    always = {"epoch", "phase"}
     kept = {
-        name: [{key: line[key] for key in line if key == "epoch" or name in key} for line in log] for name in MEASURED
+        name: [{key: line[key] for key in line if key in always or name in key} for line in log] for name in MEASURED
     }
     return {
         name: data_uri(curves_figure(lines), "svg")
         for name, lines in kept.items()
-        if any(set(line) - {"epoch"} for line in lines)
+        if any(set(line) - always for line in lines)
     }
 
 

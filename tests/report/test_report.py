@@ -282,3 +282,9 @@ def test_a_report_stops_at_its_budget_and_says_so(tmp_path, made_up, report, mon
     assert f"{shown} of 30 faces" in html
     pictures = sum(path.stat().st_size for path in tmp_path.rglob("[0-9]*-maps.webp"))  # faces are drawn at random, too
     assert shown * gallery.CARD_BYTES + len(maps_in(html)) * gallery.VIEW_BYTES + pictures < page.BUDGET
+
+
+def test_the_line_where_fine_tuning_begins_is_drawn():
+    history = [{"epoch": e, "phase": 1.0 + (e > 2), "loss": 1 / (e + 1)} for e in range(5)]
+    (whole,), (plain,) = (page._curves(log).values() for log in (history, [line | {"phase": 1.0} for line in history]))
+    assert len(whole) > len(plain)
