@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from inspect_fer.capture import find_layer, layer_shapes
 from inspect_fer.cli.terminal import first, target_of
 from inspect_fer.datasets import samples_for
 from inspect_fer.errors import ConfigError, DataError, NetworkError, TargetError
@@ -24,6 +23,7 @@ from inspect_fer.internals import (
     feature_visualisation,
     filters,
     gates,
+    layer_rows,
     linears,
     switched_off,
 )
@@ -122,16 +122,15 @@ def listed_channels(words: str, count: int) -> list[int]:
 
 
 def layer_table(model: Classifier) -> None:
-    """Print every layer that runs: name, type, output and parameters."""
+    """Print every layer that runs: name, type, output, parameters, receptive field."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("layer", "type", "output", "parameters")
-    table.columns[3].justify = "right"
-    for name, shape in layer_shapes(model.network, torch.zeros(1, *model.card.input_size)).items():
-        module = find_layer(model.network, name)
-        count = sum(weights.numel() for weights in module.parameters())
-        table.add_row(name, type(module).__name__, " x ".join(map(str, shape[1:])), f"{count:,}")
+    table = Table("layer", "type", "output", "parameters", "receptive field")
+    table.columns[3].justify = table.columns[4].justify = "right"
+    for row in layer_rows(model, blocks=True):
+        shape, sees = " x ".join(map(str, row["shape"])), row["receptive_field"]
+        table.add_row(row["name"], row["kind"], shape, f"{row['parameters']:,}", "" if sees is None else str(sees))
     Console(markup=False, highlight=False).print(table)
 
 

@@ -3,12 +3,11 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import streamlit as st
-import torch
 from torch import Tensor
 
-from inspect_fer.capture import layer_shapes
 from inspect_fer.dashboard.shared import Network, content_key
 from inspect_fer.errors import FerError
 from inspect_fer.explain import METHODS, Options, Precision, describe, explain, forecast, make_method
@@ -16,7 +15,7 @@ from inspect_fer.explain.cost import Forecast
 from inspect_fer.explain.fusion import Fusion
 from inspect_fer.explain.method import Method
 from inspect_fer.images import fit
-from inspect_fer.internals import activation_maps
+from inspect_fer.internals import activation_maps, layer_rows
 from inspect_fer.predict import predict
 from inspect_fer.schema import Explanation, ModelCard, Prediction, Samples
 
@@ -116,14 +115,19 @@ def quick(network: Network, face: Samples, manner: Manner) -> list[Method]:
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
-def _shapes(network: str, _network: Network) -> dict[str, tuple[int, ...]]:  # noqa: ARG001
+def _layers(network: str, _network: Network) -> list[dict[str, Any]]:  # noqa: ARG001
     with _network.lock:
-        return layer_shapes(_network.model.network, torch.zeros(1, *_network.model.card.input_size))
+        return layer_rows(_network.model, blocks=True)
+
+
+def layers(network: Network) -> list[dict[str, Any]]:
+    """The table of layers, blocks among them; see `internals.layer_rows`."""
+    return _layers(network.content, network)
 
 
 def shapes(network: Network) -> dict[str, tuple[int, ...]]:
     """The output shape of every layer for one image, in the order in which they run."""
-    return _shapes(network.content, network)
+    return {str(row["name"]): (1, *row["shape"]) for row in layers(network)}
 
 
 @st.cache_data(max_entries=100, show_spinner="Looking inside")

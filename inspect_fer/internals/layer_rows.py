@@ -48,11 +48,12 @@ class _Field:
 _Fields = tuple[_Field, _Field]
 
 
-def layer_rows(model: Classifier) -> list[dict[str, Any]]:
-    """Every layer without layers of its own that runs, in order, as plain values for JSON.
+def layer_rows(model: Classifier, *, blocks: bool = False) -> list[dict[str, Any]]:
+    """Every layer without layers of its own that runs, in order, as plain values for JSON; blocks: those with, too.
 
     name: dotted; kind: its class; shape: of its output, (C, h, w) or (F,); parameters: how many; receptive_field: side
-    in pixels of what a place of its map can see, at most the whole image's, or None where the network cannot be traced
+    in pixels of what a place of its map can see, at most the whole image's, or None for a block and where the network
+    cannot be traced
     """
     shapes = layer_shapes(model.network, torch.zeros(1, *model.card.input_size))
     fields = receptive_fields(model.network)
@@ -60,7 +61,7 @@ def layer_rows(model: Classifier) -> list[dict[str, Any]]:
     rows = []
     for name, shape in shapes.items():
         module = find_layer(model.network, name)
-        if not any(module.children()):
+        if blocks or not any(module.children()):
             seen = fields.get(name)
             rows.append(
                 {

@@ -73,7 +73,8 @@ def filter_sheet(kernels: Tensor, *, limit: int = 32) -> Image.Image:
         rows = _grid([Tile(tile, str(number)) for number, tile in enumerate(pictures)])
     else:
         rows = [[Tile(next(pictures), f"{row} · {column}") for column in range(channels)] for row in range(filters)]
-    title = f"{_of(filters, len(kernels))} filters · {_of(channels, kernels.shape[1])} input channels · one scale"
+    inputs = f"{_of(channels, kernels.shape[1])} input channel{'s' * (kernels.shape[1] > 1)}"
+    title = f"{_of(filters, len(kernels))} filters · {inputs} · one scale"
     return sheet(rows, title=title, legend=("negative", "positive", EVIDENCE))
 
 

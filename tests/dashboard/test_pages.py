@@ -322,7 +322,7 @@ def test_layers_shows_kernels(open_page):
 
 def test_layers_lists_types_shapes_and_parameters(open_page):
     table = open_page("layers", tab="Table of layers").dataframe[0].value.set_index("layer")
-    assert table.loc["blocks.0.conv"].to_list() == ["Conv2d", "2 x 48 x 48", 20]
+    assert table.loc["blocks.0.conv"].to_list() == ["Conv2d", "2 x 48 x 48", 20, 3]
 
 
 def test_a_bug_is_logged_and_shown_without_details(open_page, surroundings, caplog):

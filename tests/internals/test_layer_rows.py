@@ -88,6 +88,16 @@ def test_rows_are_plain_and_stop_at_the_image(tiny_model):
     assert sum(row["parameters"] for row in rows) == sum(w.numel() for w in tiny_model.network.parameters())
 
 
+def test_blocks_are_listed_when_asked_for(tiny_model):
+    rows = {row["name"]: row for row in layer_rows(tiny_model, blocks=True)}
+    block = rows.pop("features.block")
+    assert block["parameters"] == sum(
+        row["parameters"] for row in rows.values() if row["name"].startswith(block["name"])
+    )
+    assert block["receptive_field"] is None
+    assert set(rows) > {row["name"] for row in layer_rows(tiny_model)}
+
+
 def test_a_network_that_cannot_be_traced_has_no_fields(tiny_model):
     class Untraceable(nn.Module):
         def forward(self, images):

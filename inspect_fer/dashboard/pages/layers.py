@@ -7,9 +7,8 @@ import pandas as pd
 import streamlit as st
 from torch import Tensor
 
-from inspect_fer.capture import find_layer
 from inspect_fer.dashboard import inside as parts
-from inspect_fer.dashboard.answers import fitted, inside, shapes
+from inspect_fer.dashboard.answers import fitted, inside, layers, shapes
 from inspect_fer.dashboard.charts import feature_chart
 from inspect_fer.dashboard.inside_charts import signed_chart
 from inspect_fer.dashboard.panel import show_face
@@ -21,13 +20,16 @@ from inspect_fer.schema import Samples
 
 
 def layer_table(network: Network) -> pd.DataFrame:
-    """Every layer that runs: name, type, output shape, parameters with those of what lies inside."""
-    rows = []
-    for name, shape in shapes(network).items():
-        module = find_layer(network.model.network, name)
-        count = sum(weights.numel() for weights in module.parameters())
-        rows.append((name, type(module).__name__, " x ".join(map(str, shape[1:])), count))
-    return pd.DataFrame(rows, columns=["layer", "type", "output", "parameters"])
+    """Every layer that runs: name, type, output shape, parameters with those of what lies inside, receptive field."""
+    rows = [{**row, "shape": " x ".join(map(str, row["shape"]))} for row in layers(network)]
+    names = {
+        "name": "layer",
+        "kind": "type",
+        "shape": "output",
+        "parameters": "parameters",
+        "receptive_field": "receptive field",
+    }
+    return pd.DataFrame(rows, columns=list(names)).rename(columns=names)
 
 
 def kernels(network: Network) -> None:
@@ -35,11 +37,11 @@ def kernels(network: Network) -> None:
     name = st.selectbox("Convolution", convolutions(network.model.network), key=f"convolution {network.content}")
     weights = filters(network.model.network, name)
     most = max(weights.shape[0], weights.shape[1])
-    limit = (
-        st.slider("Filters and inputs shown at most", 4, min(64, max(most, 5)), min(16, most), key=f"kernels {most}")
-        if most > 4
-        else 4
-    )
+    limit = 16
+    if weights.shape[1] > 1 and most > 4:
+        limit = st.slider(
+            "Filters and inputs shown at most", 4, min(64, max(most, 5)), min(16, most), key=f"kernels {most}"
+        )
     words = " x ".join(map(str, weights.shape))
     order = "; a row is a filter, a column an input channel" if weights.shape[1] > 1 else ""
     st.caption(f"{words} (filters, inputs, height, width){order}")
@@ -72,7 +74,10 @@ def looked_at(network: Network, chosen: Samples | None) -> None:
 def listed(network: Network) -> None:
     """The table of layers."""
     total = sum(weight.numel() for weight in network.model.network.parameters())
-    st.caption(f"{total:,} parameters; a block counts what lies inside it.")
+    st.caption(
+        f"{total:,} parameters; a block counts what lies inside it. The receptive field is how wide a "
+        "square of the image a place of the map sees."
+    )
     st.dataframe(
         layer_table(network),
         hide_index=True,
