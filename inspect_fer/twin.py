@@ -1,6 +1,7 @@
-"""An exact, faster twin of a network in eval mode: batch norms folded into convolutions, channels-last."""
+"""An exact, faster twin of a network in eval mode: batch norms folded, ReLUs in place, channels-last."""
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ TOLERANCE = 1e-5
 Fold = tuple[str, str]
 """A convolution and the batch norm that alone follows it."""
 
+OVERWRITTEN = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
+"""Nobody needs what these gave but the one ReLU that reads it, not even for gradients."""
+
 
 @dataclass
 class _Known:
@@ -26,6 +30,7 @@ class _Known:
 
     state: tuple[object, ...]
     folds: frozenset[Fold]
+    relus: frozenset[str]
     twins: dict[frozenset[Fold], nn.Module | None] = field(default_factory=dict)
 
 
@@ -48,10 +53,11 @@ def exact_twin(network: nn.Module, keep: tuple[str, ...], images: Tensor) -> nn.
         state = _state(network)
         known = _KNOWN.get(network)
         if known is None or known.state != state:
-            known = _KNOWN[network] = _Known(state, _folds(network))
+            graph = _trace(network)
+            known = _KNOWN[network] = _Known(state, _folds(network, graph), _relus(network, graph))
         folds = frozenset(fold for fold in known.folds if not any(_between(layer, *fold) for layer in keep))
         if folds not in known.twins:
-            known.twins[folds] = _verified_twin(network, folds, images)
+            known.twins[folds] = _verified_twin(network, folds, known.relus, images)
     twin = known.twins[folds]
     return network if twin is None else twin
 
@@ -147,7 +153,9 @@ def _checksum(tensor: Tensor, width: int = 4096) -> str:
     return float(total).hex()
 
 
-def _verified_twin(network: nn.Module, folds: frozenset[Fold], images: Tensor) -> nn.Module | None:
+def _verified_twin(
+    network: nn.Module, folds: frozenset[Fold], relus: frozenset[str], images: Tensor
+) -> nn.Module | None:
     """The twin, or None when it cannot be made or answers differently; a faulty network speaks for itself later."""
     try:
         twin = _copy(network)
@@ -156,6 +164,8 @@ def _verified_twin(network: nn.Module, folds: frozenset[Fold], images: Tensor) -
         expected = twin(first.clone())
         for fold in folds:
             _fold(twin, *fold)
+        for name in relus:
+            cast("nn.ReLU", twin.get_submodule(name)).inplace = True
         twin.to(memory_format=torch.channels_last)
         agrees = (twin(first.clone()) - expected).abs().amax() <= TOLERANCE * expected.abs().amax()
     except Exception:
@@ -224,19 +234,29 @@ def _trace(network: nn.Module) -> fx.Graph | None:
         return None
 
 
-def _folds(network: nn.Module) -> frozenset[Fold]:
-    """Every convolution whose one use is a batch norm; none where the network cannot be traced."""
-    graph = _trace(network)
-    if graph is None:
-        return frozenset()
-    calls = [node for node in graph.nodes if node.op == "call_module"]
-    once = {name for name in (node.target for node in calls) if [n.target for n in calls].count(name) == 1}
-    pairs = ((node.args[0], node) for node in calls if node.args and isinstance(node.args[0], fx.Node))
+def _once(graph: fx.Graph | None) -> list[tuple[fx.Node, fx.Node]]:
+    """Modules that run once with what they read, where that is a module's, which runs once and which nobody else reads.
+
+    None where the network cannot be traced.
+    """
+    calls = {node: node.target for node in graph.nodes if node.op == "call_module"} if graph else {}
+    times = Counter(calls.values())
+    pairs = [(node.args[0], node) for node in calls if node.args and node.args[0] in calls]
+    return [(read, node) for read, node in pairs if len(read.users) == times[read.target] == times[node.target] == 1]
+
+
+def _folds(network: nn.Module, graph: fx.Graph | None) -> frozenset[Fold]:
+    """Every convolution whose one use is a batch norm."""
     return frozenset(
-        (str(conv.target), str(norm.target))
-        for conv, norm in pairs
-        if {conv.target, norm.target} <= once and len(conv.users) == 1 and _foldable(network, conv, norm)
+        (str(conv.target), str(norm.target)) for conv, norm in _once(graph) if _foldable(network, conv, norm)
     )
+
+
+def _relus(network: nn.Module, graph: fx.Graph | None) -> frozenset[str]:
+    """Every ReLU that may write over what it reads."""
+    kinds = {name: type(module) for name, module in network.named_modules()}
+    pairs = ((kinds[str(read.target)], str(relu.target)) for read, relu in _once(graph))
+    return frozenset(relu for read, relu in pairs if kinds[relu] is nn.ReLU and read in OVERWRITTEN)
 
 
 def _foldable(network: nn.Module, convolution: fx.Node, norm: fx.Node) -> bool:

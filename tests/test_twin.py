@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from inspect_fer.capture import activations, layer_shapes
+from inspect_fer.capture import activations, layer_shapes, shared_pass
 from inspect_fer.predict import predict
 from inspect_fer.twin import bare_copy, exact_twin, half_twin, multiplies_half
 
@@ -145,6 +145,45 @@ def test_what_cannot_be_folded_is_not(kind, images):
     assert twin is not network
     assert norms[0] == norms[1]
     assert relative(twin(images), network(images)) <= 1e-5
+
+
+class Rectified(nn.Module):
+    """ReLUs that may write over what they read, `ours` and `dense`, and such that may not."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm, self.skip = nn.Conv2d(1, 5, 3), nn.BatchNorm2d(5, eps=1), nn.Conv2d(5, 5, 3, padding=1)
+        self.squash, self.linear = nn.Sigmoid(), nn.Linear(5, 6)
+        self.ours, self.beside, self.twice, self.squashed, self.dense = (nn.ReLU() for _ in range(5))
+
+    def forward(self, images):
+        maps = self.ours(self.norm(self.conv(images)))
+        side = self.skip(maps)
+        maps = side + self.beside(side)
+        maps = self.twice(self.skip(self.twice(maps)))
+        maps = self.squashed(self.squash(maps)) * maps
+        return self.dense(self.linear(maps.mean(dim=(2, 3))))
+
+
+def test_a_relu_writes_over_what_nobody_else_reads(images):
+    network = Rectified().eval()
+    twin = exact_twin(network, (), images)
+    in_place = {name for name, module in twin.named_modules() if getattr(module, "inplace", False)}
+    assert in_place == {"ours", "dense"}
+    assert not any(getattr(module, "inplace", False) for module in network.modules())
+    assert relative(twin(images), network(images)) <= 1e-5
+
+
+@pytest.mark.parametrize("layer", ["conv", "norm", "ours"])
+def test_layers_and_gradients_are_read_before_a_relu_writes_over_them(images, layer):
+    network = Rectified().eval()
+    twin = exact_twin(network, (layer,), images)
+    assert twin.ours.inplace
+    assert_close(activations(twin, [layer], images), activations(network, [layer], images))
+    targets = torch.tensor([[0, 3]]).expand(len(images), 2)
+    found, expected = (shared_pass(each, layer, images, targets) for each in (twin, network))
+    assert_close(found.features, expected.features)
+    assert_close(found.gradients, expected.gradients)
 
 
 def test_users_hooks_still_act(tiny_model, images):

@@ -74,6 +74,17 @@ def test_eigenvectors_are_right_to_the_last_digits(generator, second):
     assert_close(found.abs(), turn[:, 1].abs(), rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("centred", [False, True])
+@pytest.mark.parametrize("shape", [(40, 3, 3), (9, 12, 12), (300, 16, 16)])
+@pytest.mark.parametrize("scale", [1e-30, 1, 1e30])
+def test_float32_is_enough_whatever_the_size(generator, shape, scale, centred):
+    values = torch.randn(2, *shape, generator=generator) + torch.randn(2, shape[0], 1, 1, generator=generator)
+    expected = principal_map(values.double(), centred=centred)
+    found = principal_map(values * scale, centred=centred) / scale
+    assert found.dtype == torch.float32
+    assert_close(found.double(), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
+
+
 def test_nothing_gives_nothing_and_one_value_its_size():
     assert not principal_map(torch.zeros(2, 3, 4, 5)).any()
     assert not principal_map(torch.ones(2, 3, 4, 5), centred=True).any()
