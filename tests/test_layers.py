@@ -15,7 +15,7 @@ LINES = [
     {"explain", "internals", "training"},
     {"runs", "scoring", "audit", "video"},
     {"report"},
-    {"cli", "dashboard"},
+    {"cli", "dashboard", "notebook"},
     {"__main__"},
 ]
 LINE = {name: number for number, names in enumerate(LINES) for name in names}

@@ -2,7 +2,7 @@
 
 from inspect_fer.render.figures import class_scores_figure, confusion_figure, curves_figure, reliability_figure, shares
 from inspect_fer.render.look import data_uri, png_bytes, svg_text
-from inspect_fer.render.maps import SCALE_NOTES, SCALES, enlarge, heat, overlay, overlay_pixels, signed
+from inspect_fer.render.maps import SCALE_NOTES, SCALES, enlarge, heat, map_sheet, overlay, overlay_pixels, signed
 from inspect_fer.render.sheets import activation_sheet, face_wall, filter_sheet
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "face_wall",
     "filter_sheet",
     "heat",
+    "map_sheet",
     "overlay",
     "overlay_pixels",
     "png_bytes",

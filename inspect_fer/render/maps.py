@@ -26,7 +26,7 @@ SCALE_NOTES = {
     "image": "the maps of a face on one scale",
     "shared": "all maps on one scale",
 }
-TILE = 160
+TILE, CELL = 160, 96
 
 
 def signed(maps: Tensor, scale: str | float = "own") -> Tensor:
@@ -77,9 +77,7 @@ def overlay(samples: Samples, explanation: Explanation, *, scale: str = "own", l
 
     scale: a name of SCALES; at most `limit` faces are drawn. Raises DataError when a face is not among the samples.
     """
-    shown = explanation.of(torch.arange(min(limit, len(explanation))))
-    if shown.class_free:  # every target has the same map
-        shown = replace(shown, maps=shown.maps[:, :1], targets=shown.targets[:, :1])
+    shown = _first(explanation, limit)
     faces = samples.find(shown.ids) if shown.ids else samples[:0]
     pixels = faces.pixels[:]
     zoom = max(1, round(TILE / pixels.shape[2]))
@@ -90,9 +88,30 @@ def overlay(samples: Samples, explanation: Explanation, *, scale: str = "own", l
     for row, label in enumerate(faces.labels.tolist()):
         first = Tile(picture(plain[row]), f"given: {names[label]}" if label >= 0 else "no label")
         rows.append([first, *_tiles(pictures[row], shown, row, names)])
-    left_out = f", {len(shown)} of {len(explanation)} faces" if len(shown) < len(explanation) else ""
-    title = f"{explanation.method.get('name', 'map')} · {SCALE_NOTES[scale]}{left_out}"
-    return sheet(rows, title=title, legend=("against", "for", GLOW))
+    return sheet(rows, title=_title(explanation, len(shown), scale), legend=("against", "for", GLOW))
+
+
+def map_sheet(explanation: Explanation, *, scale: str = "own", limit: int = 64) -> Image.Image:
+    """Draw maps without the faces: one row a face, one column a target, named by its class id; see `overlay`."""
+    shown = _first(explanation, limit)
+    names = tuple(f"class {target}" for target in range(int(shown.targets.max()) + 1 if shown.targets.numel() else 0))
+    blank = torch.full((len(shown), 1, *shown.input_size[1:]), 255, dtype=torch.uint8)
+    pictures = overlay_pixels(
+        blank, shown.evidence(), opacity=1, scale=scale, zoom=max(1, round(CELL / shown.input_size[1]))
+    )
+    rows = [_tiles(pictures[row], shown, row, names) for row in range(len(shown))]
+    return sheet(rows, title=_title(explanation, len(shown), scale), legend=("against", "for", GLOW))
+
+
+def _first(explanation: Explanation, limit: int) -> Explanation:
+    """The first images of an explanation, and one target where every one has the same map."""
+    shown = explanation.of(torch.arange(min(limit, len(explanation))))
+    return replace(shown, maps=shown.maps[:, :1], targets=shown.targets[:, :1]) if shown.class_free else shown
+
+
+def _title(explanation: Explanation, shown: int, scale: str) -> str:
+    left_out = f", {shown} of {len(explanation)} faces" if shown < len(explanation) else ""
+    return f"{explanation.method.get('name', 'map')} · {SCALE_NOTES[scale]}{left_out}"
 
 
 def _tiles(pictures: np.ndarray, explanation: Explanation, row: int, names: tuple[str, ...]) -> list[Tile]:

@@ -90,10 +90,10 @@ def activation_sheet(maps: Tensor, *, limit: int = 256) -> Image.Image:
     return sheet(_grid(tiles), title=f"{_of(len(tiles), len(maps))} channels · one scale", legend=legend)
 
 
-def face_wall(pixels: Tensor, *, captions: Sequence[str] = (), limit: int = 400) -> Image.Image:
-    """Draw a wall of faces (N, C, H, W) uint8, at most `limit`."""
+def face_wall(pixels: Tensor, *, captions: Sequence[str] = (), limit: int = 400, side: int = FACE) -> Image.Image:
+    """Draw a wall of faces (N, C, H, W) uint8, at most `limit`, about `side` pixels high."""
     shown = pixels[:limit].cpu()
-    zoom = max(1, round(FACE / pixels.shape[2]))
+    zoom = max(1, round(side / pixels.shape[2]))
     size = pixels.shape[3] * zoom, pixels.shape[2] * zoom
     names = [*captions, *[""] * len(shown)]
     tiles = [
