@@ -11,13 +11,14 @@ out by name, `train` the rest, `train_all` the whole of it.
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from inspect_fer.datasets.lazy import Box, LazyRows, read_crops
-from inspect_fer.datasets.listing import Face, below, gather, pictures, require
+from inspect_fer.datasets.listing import UNLISTED, Face, below, gather, pictures, require
 from inspect_fer.datasets.splits import WHOLE_TRAIN, held_out, split_names
 from inspect_fer.datasets.tables import class_ids, read_csv
 from inspect_fer.emotions import EMOTIONS
@@ -32,6 +33,7 @@ IMAGES = "Manually_Annotated_Images"
 BOX = ("face_x", "face_y", "face_width", "face_height")
 COLUMNS = ("subDirectory_filePath", *BOX, "expression")
 LISTS = {"train": "training.csv", "test": "validation.csv"}
+NOWHERE = (0.0, 0.0, 0.0, 0.0)
 SETS = {"train": "train_set", "test": "val_set"}
 
 
@@ -52,6 +54,10 @@ def load_affectnet(root: Path, split: str = "test", *, size: int = 224, channels
     if images is None:
         raise DataError(f"{root} holds neither {IMAGES} with {' and '.join(LISTS.values())} nor {SETS[lists[0]]}.")
     rows = [face for name in lists for face in _list(root, images, name)]
+    if "train" in lists and below(root, LISTS["test"]):  # a picture in neither list belongs to the longer one
+        others = [] if "test" in lists else _list(root, images, "test")
+        left = set(image_files(images)) - {face.entry[0] for face in chain(rows, others)}
+        rows += [Face((path, NOWHERE), path.stem, -1, "train", dropped=UNLISTED) for path in left]
     return gather("affectnet", rows, wanted, partial(_cropped, size=size, channels=channels), CLASSES)
 
 

@@ -17,13 +17,14 @@ import torch
 
 from inspect_fer.datasets.fer2013 import find_csv
 from inspect_fer.datasets.known import checked
-from inspect_fer.datasets.listing import Face, gather, pictures
+from inspect_fer.datasets.listing import UNLISTED, Face, gather, pictures
 from inspect_fer.datasets.pixel_csv import SIDE, read_table
 from inspect_fer.datasets.splits import FER2013_SPLITS, split_names
 from inspect_fer.datasets.tables import read_headless
 from inspect_fer.datasets.votes import COLUMNS, MODES, VOTES, Rule, as_votes, read_votes
 from inspect_fer.emotions import EMOTIONS
 from inspect_fer.errors import DataError
+from inspect_fer.images import image_files
 from inspect_fer.lookup import lookup
 from inspect_fer.schema import Samples
 
@@ -88,6 +89,8 @@ def _from_folders(root: Path, wanted: Sequence[str], rule: Rule) -> Samples:
         whys = ["image name occurs twice" if twice else str(why) for twice, why in zip(again, reasons, strict=True)]
         listed = zip(names, labels.tolist(), whys, strict=True)
         faces += [Face(folder / name, Path(name).stem, label, split, dropped=why) for name, label, why in listed]
+        others = set(image_files(folder)) - {folder / name for name in names}
+        faces += [Face(path, path.stem, -1, split, dropped=UNLISTED) for path in others]
         shares.append(share[torch.tensor([not why for why in whys])])
     found = gather("ferplus", faces, wanted, partial(pictures, size=SIDE, channels=1), CLASSES)
     return replace(found, votes=torch.cat(shares))

@@ -1,5 +1,6 @@
 """What most datasets are on disk: pictures somewhere, and a list of what is known of each."""
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ from inspect_fer.images import ImageFiles
 from inspect_fer.schema import LazyPixels, Samples
 
 Entry = TypeVar("Entry")
+
+UNLISTED = "picture that the list leaves out"
+"""Why a picture is dropped that lies with the others; a list that ends too early leaves many of them."""
 
 
 class Face(NamedTuple, Generic[Entry]):
@@ -39,20 +43,26 @@ def gather(
 ) -> Samples:
     """The faces of the wanted splits as samples that stay on disk, with the ids KIND/SPLIT/NAME.
 
-    Raises DataError where there are none.
+    Raises DataError where there are none. Warns of pictures that the list leaves out.
     """
     asked = [face for face in faces if face.split in {*wanted, "all"}]
     chosen = [face for face in asked if not face.dropped]
     if not chosen:
         raise DataError(f"This {kind} has no faces of the split {' or '.join(wanted)}.")
     subjects = tuple(face.subject for face in chosen if face.subject is not None)
+    dropped = Counter(face.dropped for face in asked if face.dropped)
+    if dropped[UNLISTED]:
+        words = (
+            f"{dropped[UNLISTED]} of {len(asked)} pictures of this {kind} are in no row of its list; was it cut short?"
+        )
+        warnings.warn(words, UserWarning, stacklevel=2)
     return Samples(
         ids=tuple(f"{kind}/{face.split}/{face.name}" for face in chosen),
         pixels=pixels([face.entry for face in chosen]),
         labels=torch.tensor([face.label for face in chosen]),
         class_names=class_names,
         subjects=subjects if len(subjects) == len(chosen) else None,
-        dropped=Counter(face.dropped for face in asked if face.dropped),
+        dropped=+dropped,
     )
 
 

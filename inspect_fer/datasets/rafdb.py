@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from inspect_fer.datasets.known import warn_of_order
-from inspect_fer.datasets.listing import Face, below, gather, pictures
+from inspect_fer.datasets.listing import UNLISTED, Face, below, gather, pictures
 from inspect_fer.datasets.splits import WHOLE_TRAIN, held_out, split_names
 from inspect_fer.datasets.tables import class_ids, read_csv, read_lines
 from inspect_fer.emotions import EMOTIONS, FIRST_ID
@@ -46,7 +46,11 @@ def load_rafdb(root: Path, split: str = "test", *, size: int = 100, channels: in
     rows, held = _official(listing) if listing else _kaggle(root)
     faces = [*_listed(rows, "train_all", root), *_listed(rows, "test", root)]
     listed = {face.entry for face in faces}
-    faces += [_left_out(path) for path in held if path not in listed]
+    faces += [
+        Face(path, path.stem, -1, "test" if path.name.startswith("test") else "train", dropped=UNLISTED)
+        for path in held
+        if path not in listed
+    ]
     return gather("rafdb", faces, wanted, partial(pictures, size=size, channels=channels), CLASSES)
 
 
@@ -59,11 +63,6 @@ def _listed(rows: _Lists, split: str, root: Path) -> Iterable[Face[Path]]:
     chosen = held_out(names, labels, HELD_OUT) if split == "train_all" else [False] * len(own)
     for row, name, label, select in zip(own, names, labels, chosen, strict=True):
         yield Face(row.path, name, label, "select" if select else split.removesuffix("_all"))
-
-
-def _left_out(path: Path) -> Face[Path]:
-    split = "test" if path.name.startswith("test") else "train"
-    return Face(path, path.stem, -1, split, dropped="picture that the list leaves out")
 
 
 def _official(listing: Path) -> tuple[_Lists, list[Path]]:

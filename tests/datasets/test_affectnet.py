@@ -17,6 +17,17 @@ def test_rows_without_an_emotion_are_dropped_and_counted(tree, layout):
     assert found.dropped == {"none": 2, "uncertain": 2, "non-face": 2}
 
 
+@pytest.mark.parametrize("split", ["train", "train_all", "all"])
+def test_a_list_cut_short_is_told(tree, split):
+    folder = tree("affectnet", per_class=2)
+    path = folder / "training.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:-5]))
+    with pytest.warns(UserWarning, match=r"5 of \d+ pictures of this affectnet are in no row of its list"):
+        found = load_affectnet(folder, split)
+    assert found.dropped["picture that the list leaves out"] == 5
+    load_affectnet(folder, "test")
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_twentieth_of_every_class_is_held_out_by_name(tree, layout):
     folder = tree(layout, per_class=20)

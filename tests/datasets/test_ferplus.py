@@ -112,6 +112,17 @@ def test_a_name_that_occurs_twice_in_label_csv_counts_once(tree):
     assert found.dropped["image name occurs twice"] == 1
 
 
+def test_a_list_cut_short_is_told(tree):
+    folder = tree("ferplus-folders", per_class=2)
+    path = folder / "FER2013Test" / "label.csv"
+    path.write_text("\n".join(path.read_text().splitlines()[:10]))
+    with pytest.warns(
+        UserWarning, match="8 of 18 pictures of this ferplus are in no row of its list; was it cut short"
+    ):
+        found = load_ferplus(folder, "test")
+    assert len(found) + sum(found.dropped.values()) == 18
+
+
 def test_bad_folders(tree):
     folder = tree("ferplus-folders", per_class=2)
     path = folder / "FER2013Test" / "label.csv"
