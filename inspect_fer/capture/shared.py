@@ -138,7 +138,8 @@ def shared_passes(
         return kept.clone()  # what follows may write into it
 
     read = {name: find_layer(network, name) for name in layers}
-    with leave_no_trace(network), torch.enable_grad(), watched(read, cut):
+    pools = {name: module for name, module in network.named_modules() if isinstance(module, nn.MaxPool2d)}
+    with leave_no_trace(network), torch.enable_grad(), watched(pools, _lay_out), watched(read, cut):
         logits = logits_of(network, images)
         maps = {name: _only_map(name, found) for name, found in outputs.items()}
         wide = torch.promote_types(next(iter(maps.values())).dtype, torch.float32)
@@ -150,6 +151,15 @@ def shared_passes(
         name: SharedPass(name, given.detach().to(wide), answer, chosen, heads[name], graph, network, images)
         for name, given in maps.items()
     }
+
+
+def _lay_out(_name: str, output: object) -> None:
+    """Have the gradients of maps that lie channels-last come back like that.
+
+    Max pooling takes several times as long, and copies all that it kept, for gradients that lie in another order.
+    """
+    if isinstance(output, Tensor) and output.requires_grad and output.is_contiguous(memory_format=torch.channels_last):
+        output.register_hook(lambda gradient: gradient.movedim(1, -1).contiguous().movedim(-1, 1))
 
 
 def _only_map(layer: str, outputs: list[object]) -> Tensor:
