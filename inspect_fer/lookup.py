@@ -22,7 +22,8 @@ def lookup(table: Mapping[str, Thing], name: str, kind: str) -> Thing:
 def no_such_name(name: str, names: Iterable[str], kind: str) -> str:
     """Say that no `kind` is called `name`, which one is nearest, and what there is; of many, the first ones."""
     choices = list(names)
-    near = get_close_matches(name, choices, n=1)
+    begun, ended = ([word for word in choices if name and part(word, name)] for part in (str.startswith, str.endswith))
+    near = begun or get_close_matches(name, choices, n=1) or ended
     hint = f" Did you mean {near[0]!r}?" if near else ""
     more = f" and {len(choices) - MOST} more" if len(choices) > MOST else ""
     return f"No {kind} is called {name!r}.{hint} Choose from: {', '.join(choices[:MOST])}{more}."

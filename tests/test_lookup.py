@@ -13,6 +13,9 @@ def test_finds_or_names_the_nearest_and_every_choice():
     assert str(caught.value) == (
         "No method is called 'gradcam'. Did you mean 'grad-cam'? Choose from: cam, grad-cam, occlusion."
     )
+    for half, whole in (("oc", "occlusion"), ("on", "occlusion"), ("gr", "grad-cam")):
+        with pytest.raises(UnknownNameError, match=f"Did you mean '{whole}'"):
+            lookup(table, half, "method")
     with pytest.raises(FerError, match="No method is called 'zzz'. Choose from"):
         lookup(table, "zzz", "method")
 

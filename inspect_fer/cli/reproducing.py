@@ -31,9 +31,9 @@ def reproduce_sources(
         typer.Option("--data", "-d", help="KIND:PATH, once for each kind of dataset; combinations are put together."),
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Only this experiment; may be given again.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for networks and results.")] = Path(
-        "reports/reproduce"
-    ),
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The folder for networks and results, else reports/reproduce.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     *,
     evaluate_only: Annotated[bool, typer.Option("--evaluate-only", help="Train nothing.")] = False,
@@ -50,8 +50,10 @@ def reproduce_sources(
     """
     from inspect_fer.training.experiments import experiments, parts_of
 
-    if smoke and data:
-        raise ConfigError("--smoke brings its own faces; leave --data out.")
+    if smoke and (data or out or evaluate_only):
+        given = "--data" if data else "--out" if out else "--evaluate-only"
+        raise ConfigError(f"--smoke brings its own faces, trains on them and keeps nothing; leave {given} out.")
+    out = out or Path("reports/reproduce")
     chosen, parts = experiments(source, only or ()), parts_of(data or ())
     if smoke:
         _smoke(chosen, device)

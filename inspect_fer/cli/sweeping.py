@@ -11,7 +11,7 @@ import typer
 
 from inspect_fer.cli.terminal import Data, print_scores
 from inspect_fer.cli.training import scored
-from inspect_fer.errors import ConfigError
+from inspect_fer.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,6 +68,7 @@ def sweep_recipe(
     best.safetensors.
     """
     from inspect_fer.render import png_bytes
+    from inspect_fer.training.data import look_ahead
     from inspect_fer.training.log import write_aside
     from inspect_fer.training.sweep import read_sweep
     from inspect_fer.training.sweep_run import ranked, write_results
@@ -75,6 +76,8 @@ def sweep_recipe(
 
     sweep = read_sweep(file, trials=trials)
     planned = trials_of(sweep, limit_epochs=limit_epochs)
+    if restart or not (out / "sweep.json").is_file():
+        look_ahead(sweep.base, data)
     if not restart:
         planned += _others(sweep, planned, out, limit_epochs)
     results = _run(planned, data, out, device, restart=restart)
@@ -215,7 +218,10 @@ def _best(trial: "Trial", data: str, out: Path, device: str, licence: str) -> "M
 
     path = out / "best.safetensors"
     if path.is_file():
-        card = read_card(path)
+        try:
+            card = read_card(path)
+        except CheckpointError as problem:
+            raise CheckpointError(f"{problem} Delete it, and the best trial is scored again.") from problem
         if card.recipe == json.loads(json.dumps(trial.recipe.as_dict())):
             typer.echo(f"The best trial, {trial.key}, was scored before: {json.dumps(card.scores)}")
             if licence not in {"", card.licence}:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,8 @@ from inspect_fer.cli.terminal import Data, Force, print_scores, progress
 from inspect_fer.errors import CheckpointError, ConfigError, DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from inspect_fer.schema import Classifier
     from inspect_fer.training import Epoch, Recipe
 
@@ -34,13 +37,16 @@ def train_network(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     licence: Annotated[str, typer.Option(help="Put into the model card.")] = "",
     *,
-    restart: Annotated[bool, typer.Option("--restart", help="Forget an earlier, unfinished training.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Train anew: forget an earlier training, and replace its checkpoint.")
+    ] = False,
 ) -> None:
     """Train a network, keep its best epoch, and report it on the test split.
 
     A training that was stopped goes on after its last whole epoch. State and log lie beside the checkpoint, in
     NAME.training. The best epoch is chosen on the selection split (PublicTest); the test split (PrivateTest) is used
-    once, at the end. Several GPUs: torchrun --nproc-per-node 4 -m inspect_fer train ... --device cuda
+    once, at the end. One that is stopped, by Ctrl-C or a loss that is no number, leaves its best network in
+    NAME.best.safetensors. Several GPUs: torchrun --nproc-per-node 4 -m inspect_fer train ... --device cuda
     """
     from inspect_fer.models.checkpoint import save
     from inspect_fer.training import read_recipe
@@ -49,7 +55,7 @@ def train_network(
     _require_suffix(out)
     _require_free(out, again=out.with_suffix(".training").is_dir() or restart, option="--restart")
     plan = read_recipe(recipe)
-    best = _train(plan, data, out.with_suffix(".training"), device, restart=restart)
+    best = _best(_epochs(plan, data, out.with_suffix(".training"), device, restart=restart), plan, out)
     if is_first():
         best, scores = scored(best, plan, data, device)
         save(replace(best, card=replace(best.card, licence=licence)), out, half=True)
@@ -72,16 +78,49 @@ def _require_free(out: Path, *, again: bool, option: str) -> None:
         raise CheckpointError(f"{out} is there already. Name another --out, or replace it with {option}.")
 
 
-def _train(plan: "Recipe", data: str, folder: Path, device: str, *, restart: bool) -> "Classifier":
-    """Train with a progress bar, a line an epoch; return the best network."""
+def _best(epochs: "Iterator[Epoch]", plan: "Recipe", out: Path) -> "Classifier":
+    """The best network of a training; one that stops too early leaves what it has beside the log."""
+    from inspect_fer.training.distributed import is_first
+
+    last: deque[Epoch] = deque(maxlen=1)
+    try:
+        last.extend(epochs)
+    except (ConfigError, KeyboardInterrupt) as problem:
+        kept = _keep(last[0].classifier, plan, out) if last and is_first() else ""
+        if isinstance(problem, ConfigError):
+            raise ConfigError(f"{problem} {kept}".rstrip()) from problem
+        if is_first():
+            done = f"stopped after epoch {last[0].number + 1}" if last else "stopped before an epoch was whole"
+            typer.echo(f"{done}; the same command, without --restart, goes on. {kept}".rstrip(), err=True)
+        raise typer.Exit(130) from problem
+    return last[0].classifier
+
+
+def _keep(model: "Classifier", plan: "Recipe", out: Path) -> str:
+    """Write the best network of a training that did not end, never over one that did; say where it is."""
+    from inspect_fer.models.checkpoint import read_card, save
+    from inspect_fer.training.selection import best_epoch
+
+    path, history = out.with_suffix(".best.safetensors"), model.card.history
+    if path.is_file() and read_card(path).scores:
+        return ""
+    note = f"{model.card.note} Stopped after epoch {len(history)} of {plan.training.epochs}, not scored.".strip()
+    save(replace(model, card=replace(model.card, note=note)), path, half=True)
+    return f"The best network so far, of epoch {best_epoch(history, plan) + 1}, is in {path}."
+
+
+def _epochs(plan: "Recipe", data: str, folder: Path, device: str, *, restart: bool) -> "Iterator[Epoch]":
+    """Train with a progress bar, a line an epoch."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     from inspect_fer.training import train
-    from inspect_fer.training.data import read_split
+    from inspect_fer.training.data import look_ahead, read_split
     from inspect_fer.training.distributed import is_first
 
     faces, select = (read_split(plan, data, role) for role in ("train", "select"))
+    if restart or not (folder / "state.pt").is_file():
+        look_ahead(plan, data)
     watch = read_split(plan, data, "test") if plan.data.watch_test else None
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True, quiet=not is_first()), transient=True) as bar:
@@ -92,11 +131,11 @@ def _train(plan: "Recipe", data: str, folder: Path, device: str, *, restart: boo
             bar.update(task, completed=finished * of + done, now=f"loss {loss:.3f}, accuracy {accuracy:.1%}")
 
         for epoch in train(plan, faces, select, folder, watch=watch, device=device, restart=restart, step=step):
-            finished, best = epoch.number + 1, epoch.classifier
+            finished = epoch.number + 1
             bar.console.print(_line(epoch, plan.training.epochs), soft_wrap=True, highlight=False)
+            yield epoch
         if finished < plan.training.epochs:
             bar.console.print(f"stopped: no better {plan.training.select_by} for {plan.training.patience} epochs")
-    return best
 
 
 def _line(epoch: "Epoch", of: int) -> str:
@@ -112,14 +151,14 @@ def scored(model: "Classifier", plan: "Recipe", data: str, device: str = "cpu") 
     """Close a training with a progress bar; return the network and its scores on the test split, or the selection's."""
     from inspect_fer.datasets import DATASETS
     from inspect_fer.datasets.spec import split_spec
-    from inspect_fer.training.data import read_split, shared_roles
+    from inspect_fer.training.data import read_split, readable, shared_roles
     from inspect_fer.training.finish import finished
 
     splits = {}
     for role in ("select", "test"):
         try:
-            splits[role] = read_split(plan, data, role)
-        except DataError as problem:  # a dataset without this split is no reason to lose the network
+            splits[role] = readable(read_split(plan, data, role))
+        except DataError as problem:  # a split that is not there or damaged is no reason to lose the network
             typer.echo(f"not scored on the {role} split: {problem}", err=True)
     if not splits:
         raise DataError(f"{data} cannot be read any more. The training is kept; start again when it is back.")
@@ -135,20 +174,24 @@ def list_recipes(
     name: Annotated[str | None, typer.Argument(help="Show this recipe's file, and those it builds on.")] = None,
 ) -> None:
     """List the recipes that come with the package, with the figures, in percent, that a source published."""
-    from inspect_fer.training import read_recipe, recipe_paths
-    from inspect_fer.training.recipes import with_bases
+    from inspect_fer.training.recipes import readable_recipes, with_bases
 
     if name is not None:
         for path in with_bases(name):
             typer.echo(f"# {path.name}\n{path.read_text(encoding='utf-8').rstrip()}\n")
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
-    for known in recipe_paths():
-        plan = read_recipe(known)
+    rows = [("recipe", "network", "data", "published, in percent", "note")]
+    for known, plan in readable_recipes().items():
         figures = plan.published.scores if plan.published else {}
         scores = ", ".join(f"{split} {score:g}" for split, score in figures.items())
-        line = f"{known:<36} {plan.network.architecture:<21} {plan.data.kind:<14} {scores:<38} {plan.note}"
-        typer.echo(line[:width])
+        kinds = plan.data.kind.count("+") + 1
+        data = f"{kinds} datasets" if kinds > 2 else plan.data.kind or "any"
+        rows.append((known, plan.network.architecture, data, scores, plan.note))
+    widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
+    for row in rows:
+        cells = (f"{cell:<{wide}}  " for cell, wide in zip(row, widths, strict=False))
+        typer.echo(f"{''.join(cells)}{row[-1]}"[:width].rstrip())
     typer.echo("\n`inspect-fer recipes NAME` shows one; docs/training.md says what the keys mean.")
 
 

@@ -20,7 +20,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises CheckpointError for a file that is missing, damaged, or does not load without running code.
     """
     if not path.is_file():
-        raise CheckpointError(f"There are no weights {path}.")
+        raise CheckpointError(
+            f"There are no weights {path.absolute()}; name the file at `weights` in the options of [network]."
+        )
     if path.suffix in FOREIGN:
         return read_foreign(path)
     try:

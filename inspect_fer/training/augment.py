@@ -22,7 +22,7 @@ def augment(
     share: slice = slice(None),
     of: int | None = None,
 ) -> Tensor:
-    """Change normalised images (N, C, H, W) at random; what comes in from outside is 0, the mean grey.
+    """Change normalised images (N, C, H, W) at random; what comes in from outside is 0, `mean` of the card.
 
     side: of the network's input, to which larger images are cropped: from the centre, or ten times where asked
     generator: on the CPU, so that the draws do not depend on the device
@@ -88,7 +88,7 @@ def mixed(images: Tensor, shares: Tensor, mixup: float, cutmix: float) -> tuple[
     """
     from torchvision.transforms import v2
 
-    kinds = [kind(alpha=alpha) for kind, alpha in ((v2.MixUp, mixup), (v2.CutMix, cutmix)) if alpha]
+    kinds = [kind(alpha=float(alpha)) for kind, alpha in ((v2.MixUp, mixup), (v2.CutMix, cutmix)) if alpha]
     images, shares = kinds[int(torch.randint(len(kinds), ()))](images, shares)
     return images, shares
 

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from inspect_fer.errors import ConfigError
+from inspect_fer.images import MODES
+from inspect_fer.schema import MAX_SIDE
 
 Loss = Literal["cross-entropy", "focal", "soft-cross-entropy", "drawn-cross-entropy", "bce", "multi-target"]
 Optimizer = Literal["sgd", "adam", "amsgrad", "adamw", "rmsprop", "adagrad", "adadelta", "asgd"]
@@ -50,6 +52,8 @@ class Data:
             raise ConfigError(
                 f"balanced_copies is 0 or more and size 1 or more, not {self.balanced_copies}, {self.size}."
             )
+        if not (self.train and self.select and self.test):
+            raise ConfigError('train, select and test of [data] each name a split, or "none".')
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,13 @@ class Network:
     threshold: float = 0.5
     start: str = ""
 
+    def __post_init__(self) -> None:
+        if self.channels not in MODES or not 1 <= self.size <= MAX_SIDE:
+            raise ConfigError(
+                f"Networks take 1 or 3 channels of 1 to {MAX_SIDE} pixels, not {self.channels} of {self.size}."
+            )
+        between(self, {"threshold": 1})
+
 
 @dataclass(frozen=True)
 class Augment:
@@ -79,7 +90,8 @@ class Augment:
     shift: up to this share of the side, both ways; rotate and skew: up to so many degrees; scale: by up to this share
     chance: probability that a sample is shifted, and that it is rotated; jointly: one draw decides on both
     brightness: up to so many standard deviations lighter or darker; contrast: by up to this share
-    erase: probability of a grey rectangle over erase_least to erase_most of the area (Zhong et al., AAAI 2020)
+    erase: probability of a rectangle of network input 0 (grey, with normalise = "unit" black) over erase_least to
+        erase_most of the area (Zhong et al., AAAI 2020)
     randaugment: so many operations of RandAugment at this magnitude, before all else (Cubuk et al., CVPRW 2020)
     ten_crops: learn from the four corners, the centre and their mirror images, each as large as the network's input
     """

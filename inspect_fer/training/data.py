@@ -33,8 +33,8 @@ def read_split(recipe: Recipe, spec: str, role: str) -> Samples:
         the spec before them
 
     Of what is learnt from or chosen on, unlabelled rows are left out, counted in `dropped`, unless all are. Warns of
-    that, of a dataset that the recipe is not for, and of `shared_roles`, but where a source's own experiment is meant
-    to have them. Raises DataError, ConfigError or UnknownNameError.
+    that, of a dataset that the recipe is not for, of pictures larger than it says, and of `shared_roles`, but where a
+    source's own experiment is meant to have them. Raises DataError, ConfigError or UnknownNameError.
     """
     plan, network = recipe.data, recipe.network
     _require_sound(plan)
@@ -49,10 +49,35 @@ def read_split(recipe: Recipe, spec: str, role: str) -> Samples:
     if fits:
         spec = "+".join(str(_with_own(part, plan)) for part in parts)
     found = samples(spec, split, size=plan.size or network.size, channels=network.channels, **options)
+    _require_size(recipe, found, role)
     found = _labelled(found, role) if role in PURPOSE else found
     if plan.balanced_copies:
         found = balanced(found, plan.balanced_copies, seed=recipe.training.seed * len(ROLES) + ROLES.index(role))
     return found
+
+
+def look_ahead(recipe: Recipe, spec: str) -> None:
+    """Read the test split before anything is learnt, so that what is wrong with it is told in time.
+
+    Raises DataError for one that was named; where none was, such as in a dataset that has none, it only warns.
+    """
+    parts = split_spec(spec, DATASETS)
+    names = {_played(recipe.data, part, "test", fits=_fits(recipe.data, parts)) for part in parts} - {NO_PART}
+    if not names:
+        return
+    try:
+        readable(read_split(recipe, spec, "test"))
+    except DataError as problem:
+        if names != {"test"}:
+            raise DataError(f"{problem} To train without a test split, add test={NO_PART} to {spec}.") from problem
+        warnings.warn(f"The network will not be scored on the test split: {problem}", stacklevel=2)
+
+
+def readable(faces: Samples) -> Samples:
+    """The same, once every picture has been read. Raises DataError for one that cannot be."""
+    for _ in faces.batches(256):
+        pass
+    return faces
 
 
 def shared_roles(recipe: Recipe, spec: str = "") -> list[str]:
@@ -120,8 +145,10 @@ def _with_own(part: Part, plan: Data) -> Part:
 
 
 def _require_sound(plan: Data) -> None:
-    """Raise ConfigError for options of the datasets that a recipe cannot hold."""
+    """Raise ConfigError for options of the datasets that a recipe cannot hold, UnknownNameError for unknown kinds."""
     kinds = plan.kind.split("+") if plan.kind else list(DATASETS)
+    for kind in kinds:
+        lookup(DATASETS, kind, "dataset")
     for kind, own in plan.parts.items():
         if kind not in kinds:
             raise ConfigError(no_such_name(kind, kinds, "dataset of the recipe"))
@@ -133,6 +160,27 @@ def _require_sound(plan: Data) -> None:
         for name, place in ELSEWHERE.items():
             if name in options:
                 raise ConfigError(f"The options of a recipe's datasets cannot hold {name}; use {place}.")
+
+
+def _require_size(recipe: Recipe, faces: Samples, role: str) -> None:
+    """Raise ConfigError for pictures that the network cannot take; warn of ones of which it sees the centre alone."""
+    network, (_, channels, side, _) = recipe.network, faces.pixels.shape
+    if channels != network.channels:
+        raise ConfigError(
+            f"The pictures have {channels} channels, the recipe {network.channels}; change channels of [network], or "
+            "leave it out behind the dataset."
+        )
+    if side < network.size:
+        raise ConfigError(
+            f"The pictures are read at {side} pixels, fewer than the recipe's {network.size}; change size of "
+            "[network], or leave it out behind the dataset."
+        )
+    if side > max(recipe.data.size or 0, network.size) and role == "train":
+        warnings.warn(
+            f"The pictures are read at {side} pixels, of which the network sees the {network.size} in the centre; "
+            "leave size out behind the dataset, or name it in [data], where that is meant.",
+            stacklevel=3,
+        )
 
 
 def _labelled(faces: Samples, role: str) -> Samples:

@@ -1,4 +1,4 @@
-"""Training by several processes, as `torchrun` starts them: each takes its share of every batch."""
+"""Where a training runs, and by how many processes, as `torchrun` starts them: each takes its share of every batch."""
 
 import os
 
@@ -7,6 +7,14 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from inspect_fer.errors import ConfigError
+
+
+def check_device(device: str) -> None:
+    """Raise ConfigError where there is no such device."""
+    try:
+        torch.zeros(1, device=device).sum().item()
+    except (RuntimeError, AssertionError, NotImplementedError) as problem:
+        raise ConfigError(f"There is no device {device!r} here to train on. Use cpu.") from problem
 
 
 def join(device: str) -> str:

@@ -13,7 +13,7 @@ from inspect_fer.errors import ConfigError, RunError
 from inspect_fer.lookup import lookup
 from inspect_fer.training.config import Published, Recipe
 from inspect_fer.training.log import write_aside
-from inspect_fer.training.recipes import read_recipe, recipe_paths
+from inspect_fer.training.recipes import readable_recipes
 
 SOURCES = {
     "000": "LeNet, ResNet-18 and 34 and MobileNetV2 on FER2013 and FER+",
@@ -132,8 +132,8 @@ def _percent(share: float | None) -> str:
 def experiments(source: str = "all", only: Iterable[str] = ()) -> list[Experiment]:
     """The experiments of a source, or of "all"; only some of them, by name, where asked. Raises UnknownNameError."""
     lookup({**SOURCES, "all": ""}, source, "source")
-    recipes = ((name, read_recipe(name)) for name in recipe_paths())
-    found = [Experiment(name, recipe, recipe.published) for name, recipe in recipes if recipe.published]
+    recipes = readable_recipes()
+    found = [Experiment(name, recipe, recipe.published) for name, recipe in recipes.items() if recipe.published]
     known = {each.name: each for each in found if source in {"all", each.published.source}}
     return [lookup(known, name, "experiment") for name in only] or list(known.values())
 
@@ -181,11 +181,10 @@ def markdown(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> str:
 
 def recipes_page() -> str:
     """The page recipes/README.md, which lists all recipes that come with the package."""
-    recipes = {name: read_recipe(name) for name in recipe_paths()}
     printed = {each.name: each for each in experiments()}
     own = [
         {"recipe": name, "network": recipe.network.architecture, "data": recipe.data.kind or "any", "note": recipe.note}
-        for name, recipe in recipes.items()
+        for name, recipe in readable_recipes().items()
         if name not in printed
     ]
     theirs = [Outcome(each, "not run").row() for each in printed.values()]

@@ -5,9 +5,10 @@ FOLDER/
   history.json       one entry an epoch
   ids.json           the training samples, in the order of the logits
   logits/0000.npy    (N, K) float16, as seen while training (augmented, mixed where asked, with dropout)
-  state.pt           network, best network, optimiser and schedule after the last whole epoch
+  state.pt           network, best network, optimiser and schedule after the last whole epoch, and whose they are
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -60,27 +61,51 @@ def read_history(folder: Path) -> list[dict[str, float]]:
 def begin(folder: Path, made_of: Mapping[str, Any], ids: tuple[str, ...], *, restart: bool = False) -> None:
     """Make the folder, or check that what it holds is the same training. Raises RunError when it is another."""
     stored = folder / "recipe.json"
-    text = json.dumps(made_of, indent=2, sort_keys=True)
     begun = (folder / "state.pt").is_file()
-    if begun and not restart and not _says(stored, text):
-        raise RunError(f"{folder} holds a training of another recipe or dataset. Add --restart, or name another --out.")
+    if begun and not restart and (other := _difference(stored, made_of)):
+        raise _another(folder, other)
+    for part in (*folder.glob(".*.part"), *folder.glob("logits/.*.part")):
+        part.unlink(missing_ok=True)  # a training that was killed while it wrote has left it
     if restart or not begun:
         for old in (folder / "state.pt", folder / "history.json", *(folder / "logits").glob("*.npy")):
             old.unlink(missing_ok=True)
         (folder / "logits").mkdir(parents=True, exist_ok=True)
         write_aside(folder / "ids.json", json.dumps(ids).encode())
-        write_aside(stored, text.encode())
+        write_aside(stored, json.dumps(made_of, indent=2, sort_keys=True).encode())
 
 
-def _says(path: Path, text: str) -> bool:
+def mark_of(made_of: Mapping[str, Any]) -> str:
+    """What tells the state of one training from another's."""
+    return hashlib.sha256(json.dumps(_entries(made_of), sort_keys=True).encode()).hexdigest()
+
+
+def _another(folder: Path, how: str) -> RunError:
+    return RunError(f"{folder} holds another training: {how}. Add --restart, or name another --out.")
+
+
+def _difference(path: Path, made_of: Mapping[str, Any]) -> str:
+    """The first entry in which a stored recipe.json differs from this one, "" where they are the same."""
     try:
-        return path.read_text(encoding="utf-8") == text
-    except (OSError, ValueError):
-        return False
+        before, now = _entries(json.loads(path.read_text(encoding="utf-8"))), _entries(made_of)
+    except (OSError, ValueError, AttributeError):
+        return f"its {path.name} is damaged"
+    pairs = {key: (before.get(key, "nothing"), now.get(key, "nothing")) for key in {**before, **now}}
+    return next(
+        (f"{key.removeprefix('recipe.')} {old} -> {new}" for key, (old, new) in pairs.items() if old != new), ""
+    )
 
 
-def load_state(folder: Path) -> dict[str, Any] | None:
-    """The state after the last whole epoch, None before the first."""
+def _entries(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """Everything in nested tables as JSON, by dotted key."""
+    found: dict[str, str] = {}
+    for name, value in values.items():
+        key = f"{above}{name}"
+        found |= _entries(value, f"{key}.") if isinstance(value, Mapping) else {key: json.dumps(value)}
+    return found
+
+
+def load_state(folder: Path, mark: str) -> dict[str, Any] | None:
+    """The state after the last whole epoch, None before the first. Raises RunError where it is not of this training."""
     path = folder / "state.pt"
     if not path.is_file():
         return None
@@ -88,6 +113,8 @@ def load_state(folder: Path) -> dict[str, Any] | None:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as problem:  # torch raises many kinds for a damaged file
         raise RunError(f"{path} is damaged. Add --restart to train from the beginning.") from problem
+    if state.get("mark", mark) != mark:  # states of earlier versions bear none
+        raise _another(folder, f"two were begun there at once, and {path.name} is the other one's")
     return state
 
 
@@ -124,10 +151,10 @@ def _aside(path: Path) -> Iterator[Path]:
         with aside(path) as part:
             yield part
     except (OSError, RuntimeError) as problem:  # torch.save says "RuntimeError" when the disk is full
-        raise RunError(
-            f"{path} cannot be written: {problem}. Is the disk full? What was whole before is kept; started again, the "
-            "training goes on there."
-        ) from problem
+        reason = f": {problem.strerror or problem}" if isinstance(problem, OSError) else ""
+        begun = any((above / "state.pt").is_file() for above in path.parents[:2])
+        kept = " What was whole before is kept; started again, the training goes on there." if begun else ""
+        raise RunError(f"{path} cannot be written{reason}. Is the disk full?{kept}") from problem
 
 
 def _logits(folder: Path, epoch: int) -> Path:

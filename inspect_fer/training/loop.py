@@ -66,15 +66,16 @@ def train(
     """
     splits = {"select": select} | ({} if watch is None else {"test": watch})
     _check(recipe, {"training": faces, **splits})
-    check_device(device)
+    distributed.check_device(device)
     device = distributed.join(device)
     plan = plan_of(recipe, faces, device)
     distributed.share(recipe.training.batch_size)  # what cannot be is told before anything is written
     state = fresh_state(recipe, plan.card, plan.steps, device)
+    made_of = _made_of(recipe, {"train": faces, **splits})
     if distributed.is_first():
-        log.begin(folder, _made_of(recipe, {"train": faces, **splits}), faces.ids, restart=restart)
+        log.begin(folder, made_of, faces.ids, restart=restart)
     distributed.wait()
-    _restore(state, plan, folder)
+    _restore(state, plan, folder, log.mark_of(made_of))
     for past in range(len(state.history)):
         best = past == best_epoch(state.history[: past + 1], recipe)
         yield Epoch(past, state.history[past], best, state.best_network(plan.card))
@@ -97,7 +98,7 @@ def train(
         if best:
             state.keep()
         if distributed.is_first():
-            log.write_epoch(folder, state.as_dict(), seen)
+            log.write_epoch(folder, state.as_dict() | {"mark": log.mark_of(made_of)}, seen)
         distributed.wait()
         yield Epoch(number, state.history[-1], best, state.best_network(plan.card))
 
@@ -123,23 +124,15 @@ def _check(recipe: Recipe, splits: Mapping[str, Samples]) -> None:
         warnings.warn(f"No training face is labelled {', '.join(missing)}: the network cannot learn it.", stacklevel=3)
 
 
-def check_device(device: str) -> None:
-    """Raise ConfigError where there is no such device."""
-    try:
-        torch.zeros(1, device=device).sum().item()
-    except (RuntimeError, AssertionError, NotImplementedError) as problem:
-        raise ConfigError(f"There is no device {device!r} here to train on. Use cpu.") from problem
-
-
 def _made_of(recipe: Recipe, splits: Mapping[str, Samples]) -> dict[str, Any]:
     sources = {name: dict(split.source) for name, split in splits.items()}
     sizes = [len(split) for split in splits.values()]
     return {"recipe": recipe.as_dict(), "data": sources, "faces": sizes, "torch": torch.__version__}
 
 
-def _restore(state: State, plan: Plan, folder: Path) -> None:
+def _restore(state: State, plan: Plan, folder: Path, mark: str) -> None:
     """Go on after the last whole epoch that was stored, where there is one."""
-    stored = log.load_state(folder)
+    stored = log.load_state(folder, mark)
     if stored is not None:
         fine, done = plan.recipe.finetune, len(stored.get("history", ()))
         if fine and done > fine.epoch:
@@ -254,8 +247,11 @@ def _tell(totals: Tensor, plan: Plan, number: int, batch: int, step: Step | None
 
 
 def _diverged(plan: Plan, number: int, batch: int) -> ConfigError:
-    rate = plan.recipe.training.learning_rate
+    fine = plan.recipe.finetune
+    part = "finetune" if fine and number >= fine.epoch else "training"
+    rate = getattr(plan.recipe, part).learning_rate
+    kept, again = ("the epochs before are kept", ", and add --restart") if number else ("nothing is kept", "")
     return ConfigError(
-        f"The loss is not a number any more in epoch {number + 1}, by batch {batch} of {plan.steps}; the epochs before "
-        f"are kept. Lower learning_rate, which is {rate:g}, or set clip = 1.0, and add --restart."
+        f"The loss is not a number any more in epoch {number + 1}, by batch {batch} of {plan.steps}; {kept}. Lower "
+        f"learning_rate of [{part}], which is {rate:g}, or set clip = 1.0{again}."
     )

@@ -75,7 +75,7 @@ def _by_step(options: Training, optimizer: torch.optim.Optimizer, steps: int) ->
     """What changes the rate step by step, None where nothing does; warm-up goes before."""
     warm = round(options.warmup * steps)
     total = max(1, options.epochs * steps - warm)
-    main = _schedule(options, optimizer, steps, total)
+    main = _schedule(options, optimizer, steps, total, warm)
     if not warm:
         return main
     rising = lr_scheduler.LinearLR(optimizer, start_factor=1 / (warm + 1), total_iters=warm)
@@ -83,8 +83,9 @@ def _by_step(options: Training, optimizer: torch.optim.Optimizer, steps: int) ->
 
 
 def _schedule(
-    options: Training, optimizer: torch.optim.Optimizer, steps: int, total: int
+    options: Training, optimizer: torch.optim.Optimizer, steps: int, total: int, warm: int
 ) -> lr_scheduler.LRScheduler | None:
+    """The schedule of the `total` steps that come after `warm` ones, from which it counts."""
     if options.schedule == "one-cycle":
         return lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total, cycle_momentum=False)
     if options.schedule == "cosine":
@@ -92,7 +93,9 @@ def _schedule(
     if options.schedule == "warm-restarts":
         return lr_scheduler.CosineAnnealingWarmRestarts(optimizer, options.restart * steps, 2)
     if options.schedule == "step":
-        marks = [(mark * steps, factor) for mark, factor in zip(options.milestones, options.factors, strict=True)]
+        marks = [
+            (mark * steps - warm, factor) for mark, factor in zip(options.milestones, options.factors, strict=True)
+        ]
         return lr_scheduler.LambdaLR(optimizer, partial(_factor_at, marks))
     return None
 

@@ -2,8 +2,9 @@
 
 import json
 import tomllib
+import warnings
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -38,9 +39,31 @@ def read_recipe(name_or_path: str | Path) -> Recipe:
     """
     path = recipe_paths().get(str(name_or_path), Path(name_or_path))
     try:
-        return recipe_from(_with_base(path))
+        recipe = recipe_from(_with_base(path))
+        _require_reached(recipe)
     except ConfigError as problem:
         raise problem if str(path) in str(problem) else ConfigError(f"{path}: {problem}") from problem
+    return recipe
+
+
+def _require_reached(recipe: Recipe) -> None:
+    """Raise ConfigError for a step of the learning rate that would come after the end."""
+    last = recipe.finetune.epoch if recipe.finetune else recipe.training.epochs
+    if recipe.training.milestones and recipe.training.milestones[-1] >= last:
+        raise ConfigError(
+            f"The milestone {recipe.training.milestones[-1]} is never reached in {last} epochs; leave it out."
+        )
+
+
+def readable_recipes() -> dict[str, Recipe]:
+    """All recipes by name, but for broken ones, of which it warns."""
+    found = {}
+    for name in recipe_paths():
+        try:
+            found[name] = read_recipe(name)
+        except ConfigError as problem:
+            warnings.warn(f"A recipe is left out: {problem}", stacklevel=2)
+    return found
 
 
 def with_bases(name_or_path: str | Path) -> list[Path]:
@@ -53,7 +76,8 @@ def with_bases(name_or_path: str | Path) -> list[Path]:
 
 
 def _base_of(path: Path, name: str) -> Path:
-    return recipe_paths().get(name, (path.parent / name).resolve())
+    by_name = not Path(name).suffix and len(Path(name).parts) == 1
+    return recipe_paths().get(name, Path(name) if by_name else (path.parent / name).resolve())
 
 
 def _with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -63,7 +87,8 @@ def _with_base(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     values = read_toml(path)
     if "base" not in values:
         return values
-    name = str(values.pop("base"))
+    name = values.pop("base")
+    _check("base", name, str)
     base = _with_base(_base_of(path, name), (*above, path))
     base.pop("published", None)
     own, network = values.get("network"), base.get("network", {})
@@ -92,8 +117,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     except OSError as problem:
         if not path.suffix and len(path.parts) == 1:
             raise ConfigError(no_such_name(str(path), list(recipe_paths()), "recipe")) from problem
+        near = f" Did you mean {path.stem!r}?" if path.stem in recipe_paths() else ""
         raise ConfigError(
-            f"There is no readable recipe {path}; `inspect-fer recipes` lists those by name."
+            f"There is no readable recipe {path}; `inspect-fer recipes` lists those by name.{near}"
         ) from problem
     except tomllib.TOMLDecodeError as problem:
         raise ConfigError(f"{path} is not TOML: {problem}.") from problem
@@ -107,7 +133,9 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
     if "network" not in values:
         raise ConfigError("A recipe needs a part [network] with an architecture.")
     built: dict[str, Any] = {name: _section(kind, values[name], name) for name, kind in PARTS.items() if name in values}
-    recipe = Recipe(**built, note=str(values.get("note", "")))
+    note = values.get("note", "")
+    _check("note", note, str)
+    recipe = Recipe(**built, note=note)
     _check_together(recipe)
     return recipe
 
@@ -132,16 +160,17 @@ def _section(kind: type[Section], values: Any, name: str) -> Section:
     if not isinstance(values, Mapping):
         raise ConfigError(f"[{name}] must be a table of keys, not {values!r}.")
     types = get_type_hints(kind)
-    known = [entry.name for entry in fields(kind)]  # type: ignore[arg-type]  # every part is a dataclass
+    entries = fields(kind)  # type: ignore[arg-type]  # every part is a dataclass
+    known = [entry.name for entry in entries]
     for key, value in values.items():
         if key not in known:
             raise ConfigError(no_such_name(key, known, f"key of [{name}]"))
         _check(f"{name}.{key}", value, types[key])
+    needed = [entry.name for entry in entries if entry.default is MISSING and entry.default_factory is MISSING]
+    if missing := [key for key in needed if key not in values]:
+        raise ConfigError(f"[{name}] is incomplete: it needs {' and '.join(missing)} as well.")
     lists = {key: tuple(value) for key, value in values.items() if isinstance(value, list)}
-    try:
-        return kind(**{**values, **lists})
-    except TypeError as problem:
-        raise ConfigError(f"[{name}] is incomplete: {problem}.") from problem
+    return kind(**{**values, **lists})
 
 
 def _check(key: str, value: Any, wanted: Any) -> None:
@@ -160,3 +189,6 @@ def _check(key: str, value: Any, wanted: Any) -> None:
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
         named = " or ".join(kind.__name__ for kind in kinds if kind is not NoneType)
         raise ConfigError(f"{key} must be {named}, not {value!r}.")
+    if get_args(wanted)[1:] == (float,):
+        for name, part in value.items():
+            _check(f"{key}.{name}", part, float)

@@ -24,9 +24,10 @@ from inspect_fer.models.checkpoint import load, save
 from inspect_fer.schema import Classifier, Samples, Tick
 from inspect_fer.training.config import Recipe
 from inspect_fer.training.data import ROLES, read_split
+from inspect_fer.training.distributed import check_device
 from inspect_fer.training.experiments import Experiment, Outcome, make_folder, parts_of, write_tables
 from inspect_fer.training.finish import finished
-from inspect_fer.training.loop import check_device, train
+from inspect_fer.training.loop import train
 from inspect_fer.training.recipes import recipe_from
 
 Watch = Callable[[str, int, int], None]

@@ -1,6 +1,6 @@
 """How a training judges its network: scores on a split, the best epoch, when to stop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -37,7 +37,7 @@ def judge_of(plan: Plan, split: Samples) -> Judge:
     return judge
 
 
-def best_epoch(history: list[dict[str, float]], recipe: Recipe) -> int:
+def best_epoch(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
     """The epoch with the best score on the selection split; the earliest of equal ones."""
     key = f"select_{recipe.training.select_by}"
     sign = -1 if recipe.training.select_by == "loss" else 1

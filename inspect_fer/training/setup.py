@@ -159,7 +159,15 @@ def _begun(start: str, card: ModelCard) -> nn.Module:
     found = load(start)
     if found.card.class_names != card.class_names:
         raise CheckpointError(f"{start} tells {', '.join(found.card.class_names)}, not {', '.join(card.class_names)}.")
-    return network_around(card, found.network.state_dict(), start)
+    try:
+        return network_around(card, found.network.state_dict(), start)
+    except CheckpointError as problem:
+        raise CheckpointError(f"start = {start!r} is {_told(found.card)}; the recipe's is {_told(card)}.") from problem
+
+
+def _told(card: ModelCard) -> str:
+    options = ", ".join(f"{name} = {value!r}" for name, value in card.options.items()) or "no options"
+    return f"a network {card.architecture} with {options} for {' x '.join(map(str, card.input_size))} pixels"
 
 
 def fresh_state(recipe: Recipe, card: ModelCard, steps: int, device: str) -> State:

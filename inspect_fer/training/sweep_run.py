@@ -26,9 +26,10 @@ from inspect_fer.errors import ConfigError, DataError, RunError
 from inspect_fer.schema import Classifier, Samples
 from inspect_fer.training.config import Recipe
 from inspect_fer.training.data import read_split
+from inspect_fer.training.distributed import check_device
 from inspect_fer.training.experiments import make_folder
 from inspect_fer.training.log import write_aside
-from inspect_fer.training.loop import check_device, train
+from inspect_fer.training.loop import train
 from inspect_fer.training.selection import best_epoch
 from inspect_fer.training.sweep import Sweep
 from inspect_fer.training.trials import Trial, alike, own_trial, require_learnable

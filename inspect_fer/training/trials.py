@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from inspect_fer.errors import ConfigError, DataError, FerError
-from inspect_fer.images import MODES
-from inspect_fer.schema import MAX_SIDE, Samples
+from inspect_fer.schema import Samples
 from inspect_fer.training.config import Recipe
+from inspect_fer.training.data import shared_roles
 from inspect_fer.training.losses import truth_of
 from inspect_fer.training.recipes import recipe_from
 from inspect_fer.training.setup import begin_phase, card_of, fresh_state, network_of
@@ -130,7 +130,8 @@ def _trial(base: Recipe, values: Mapping[str, Any], limit_epochs: int | None) ->
     if _yardstick(recipe) != _yardstick(start):
         raise ConfigError(
             "trials are compared by one select_by (and one loss, where that is the score), on the same splits of the "
-            "same kind of data, with the same options, scoring, parts and balanced_copies. Make two sweeps."
+            "same kind of data, which all of them learn from or none, with the same options, scoring, parts and "
+            "balanced_copies. Make two sweeps."
         )
     text = json.dumps(_whole(recipe.as_dict()), sort_keys=True, default=str)
     return Trial(hashlib.sha256(text.encode()).hexdigest()[:10], values, recipe)
@@ -141,7 +142,8 @@ def _yardstick(recipe: Recipe) -> tuple[object, ...]:
     plan, options = recipe.data, recipe.training
     loss = (options.loss, options.label_smoothing, options.focal_gamma) if options.select_by == "loss" else ()
     asked = _whole([plan.options, plan.scoring, plan.parts])
-    return plan.kind, plan.select, plan.test, plan.watch_test, plan.balanced_copies, asked, options.select_by, loss
+    splits = (plan.kind, plan.select, plan.test, plan.watch_test, plan.balanced_copies, asked, shared_roles(recipe))
+    return *splits, options.select_by, loss
 
 
 def _whole(value: Any) -> Any:
@@ -156,10 +158,6 @@ def _whole(value: Any) -> Any:
 def _require_buildable(recipe: Recipe, known: set[str]) -> None:
     """Build the network without memory, as a training does; raises FerError. known: what was found to work before."""
     plan = recipe.network
-    if plan.channels not in MODES or not 1 <= plan.size <= MAX_SIDE:
-        raise ConfigError(
-            f"Networks take 1 or 3 channels of 1 to {MAX_SIDE} pixels, not {plan.channels} of {plan.size}."
-        )
     network = json.dumps([asdict(plan), recipe.finetune and asdict(recipe.finetune)], default=str)
     if network in known:
         return

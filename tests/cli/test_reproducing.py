@@ -133,9 +133,10 @@ def test_a_smoke_walk_prints_a_line_each(call):
 
 
 def test_a_smoke_walk_brings_its_own_data(call, spec):
-    code, _, err = call(f"reproduce --smoke --data {spec}")
-    assert (code, err.count("\n")) == (2, 1)
-    assert "--smoke brings its own faces; leave --data out." in err
+    for option, name in ((f"--data {spec}", "--data"), ("--evaluate-only", "--evaluate-only"), ("--out x", "--out")):
+        code, _, err = call(f"reproduce 004 --smoke {option}")
+        assert (code, err.count("\n")) == (2, 1)
+        assert f"--smoke brings its own faces, trains on them and keeps nothing; leave {name} out." in err
 
 
 def test_a_smoke_walk_with_a_failure_ends_with_a_line(call, monkeypatch):
@@ -144,3 +145,19 @@ def test_a_smoke_walk_with_a_failure_ends_with_a_line(call, monkeypatch):
     assert code == 2
     assert "s004_small" in out
     assert "1 of 1 experiments failed; see above." in err
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_broken_recipe_of_ones_own_is_told_and_hinders_nothing(call, folder, monkeypatch):
+    (folder / "recipes").mkdir()
+    (folder / "recipes" / "mine.toml").write_text(
+        'base = "s004_small"\n[published]\nsource = "004"\nitem = "x"\nscores = { test = "a" }\n'
+    )
+    monkeypatch.setenv("INSPECT_FER_HOME", str(folder))
+    for line in ("reproduce 004", "recipes"):
+        code, out, err = call(line)
+        assert code == 0
+        assert "inspect-fer: warning: A recipe is left out" in err
+        assert "mine.toml: published.scores.test must be float, not 'a'" in err
+        assert "s004_small" in out
+        assert "mine" not in out.split()

@@ -60,7 +60,7 @@ def rows(folder):
 def test_a_sweep_from_its_file_to_its_best_network(call, folder, roles):
     code, out, err = call(f"{LINE} --licence MIT")
     assert code == 0, err
-    assert roles.count("test") == 1
+    assert roles == ["test", "select", "test"]  # looked at before the first trial, scored once at the end
     assert "alone is scored on the test split, once" in out
     assert "2 failed" in out
     lines = [line for line in err.splitlines() if line.startswith("trial ")]
@@ -228,3 +228,19 @@ def test_a_mistake_is_one_line_and_trains_nothing(call, folder, line, says):
 def test_short_names():
     keys = ["training.learning_rate", "finetune.learning_rate", "network.options.dropout", "augment"]
     assert list(short_names(keys).values()) == [*keys[:2], "dropout", "augment"]
+
+
+def test_a_wrong_test_split_is_told_before_the_first_trial(call, folder):
+    code, _, err = call(LINE.replace("synthetic:42", "synthetic:42?test=PrivatTest"))
+    assert (code, "Did you mean 'PrivateTest'" in err) == (2, True)
+    assert not (folder / "swept").exists()
+
+
+def test_a_damaged_best_network_comes_with_advice(call, folder):
+    (folder / "small.toml").write_text(SWEEP.replace(", 1e12", ""))
+    call(f"{LINE} --trials 1")
+    (folder / "swept" / "best.safetensors").write_bytes(b"damaged")
+    code, _, err = call(f"{LINE} --trials 1")
+    assert (code, "Delete it, and the best trial is scored again." in err) == (2, True)
+    (folder / "swept" / "best.safetensors").unlink()
+    assert call(f"{LINE} --trials 1")[0] == 0

@@ -1,7 +1,9 @@
 import pytest
 from PIL import Image
 
+from inspect_fer.datasets.miniature import write_miniature
 from inspect_fer.models.checkpoint import load
+from inspect_fer.training import log
 
 RECIPE = """
 [network]
@@ -52,7 +54,11 @@ def test_curves_are_drawn_with_the_line_where_fine_tuning_begins(trained, call, 
 def test_recipes_are_listed_and_shown(call):
     code, out, _ = call("recipes")
     assert code == 0
-    assert "baseline" in out
+    head, *lines = out.splitlines()[:-2]
+    for column in ("recipe", "network", "data", "note"):
+        place = head.index(column)
+        assert all(line[place - 1] == " " != line[place] for line in lines if place), column
+    assert any(line.startswith("baseline ") for line in lines)
     code, out, _ = call("recipes baseline")
     assert (code, 'architecture = "baseline"' in out) == (0, True)
     code, _, err = call("recipes basline")
@@ -76,3 +82,94 @@ def test_a_network_that_learnt_from_the_test_faces_says_so_in_its_card(call, fol
     assert code == 0
     assert "learnt from too" in err
     assert "learnt from too" in load("live.safetensors").card.note
+
+
+LINE = "train --recipe small.toml --data synthetic:28 --out mine.safetensors"
+
+
+@pytest.fixture
+def small(folder):
+    """A recipe whose loss is a number for two epochs."""
+    (folder / "small.toml").write_text(RECIPE.replace("epoch = 2", "epoch = 2\nlearning_rate = 1e30"))
+    return folder / "small.toml"
+
+
+def test_a_loss_that_is_not_a_number_leaves_the_best_network_so_far(small, call, folder):
+    code, _, err = call(LINE)
+    assert code == 2
+    last = err.splitlines()[-1]
+    assert "in epoch 3, by batch 2 of 2; the epochs before are kept. Lower learning_rate of [finetune]" in last
+    kept = load("mine.best.safetensors").card
+    best = max(kept.history, key=lambda entry: entry["select_accuracy"])
+    assert f"The best network so far, of epoch {int(best['epoch']) + 1}, is in mine.best.safetensors." in last
+    assert (len(kept.history), kept.scores) == (2, {})
+    assert "Stopped after epoch 2 of 4" in kept.note
+    assert not (folder / "mine.safetensors").exists()
+    small.write_text(RECIPE)
+    assert call(f"{LINE} --restart")[0] == 0
+    (folder / "mine.safetensors").replace(folder / "mine.best.safetensors")  # a finished one, of that name
+    before = (folder / "mine.best.safetensors").read_bytes()
+    small.write_text(RECIPE.replace("epoch = 2", "epoch = 2\nlearning_rate = 1e30"))
+    code, _, err = call(f"{LINE} --restart")
+    assert (code, "best network so far" in err) == (2, False)
+    assert (folder / "mine.best.safetensors").read_bytes() == before
+
+
+def test_a_loss_that_is_not_a_number_in_the_first_epoch_leaves_nothing(call, folder):
+    text = RECIPE.replace("batch_size = 14", 'batch_size = 14\noptimizer = "sgd"\nlearning_rate = 1e30')
+    (folder / "small.toml").write_text(text)
+    code, _, err = call(LINE)
+    assert (code, "in epoch 1" in err, "nothing is kept" in err, "--restart" in err) == (2, True, True, False)
+    assert not list(folder.glob("*.safetensors"))
+
+
+def test_ctrl_c_says_how_far_it_is_and_leaves_the_best_network_so_far(call, folder, monkeypatch):
+    (folder / "small.toml").write_text(RECIPE)
+    real = log.write_epoch
+
+    def write_epoch(place, state, logits):
+        if len(state["history"]) == 3:
+            raise KeyboardInterrupt
+        real(place, state, logits)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log, "write_epoch", write_epoch)
+        code, _, err = call(LINE)
+    assert code == 130
+    assert "stopped after epoch 2; the same command, without --restart, goes on. The best network so far" in err
+    assert len(load("mine.best.safetensors").card.history) == 2
+    assert call(LINE)[0] == 0
+    assert len(load("mine.safetensors").card.history) == 4
+
+
+def test_ctrl_c_in_the_first_epoch_leaves_nothing(call, folder, monkeypatch):
+    (folder / "small.toml").write_text(RECIPE)
+
+    def write_epoch(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(log, "write_epoch", write_epoch)
+    code, _, err = call(LINE)
+    assert (code, "stopped before an epoch was whole" in err) == (130, True)
+    assert not list(folder.glob("*.safetensors"))
+
+
+def test_a_wrong_test_split_is_told_before_anything_is_learnt(call, folder):
+    (folder / "small.toml").write_text(RECIPE.replace("watch_test = true", 'test = "PrivatTest"'))
+    code, _, err = call(LINE)
+    assert (code, len(err.splitlines())) == (2, 1)
+    assert "Did you mean 'PrivateTest'" in err
+    assert not (folder / "mine.training").exists()
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_damaged_test_picture_costs_its_scores_alone(call, folder):
+    spec = write_miniature("folder", folder / "faces", per_class=4)
+    picture = next(path for path in sorted((folder / "faces" / "test").rglob("*")) if path.is_file())
+    picture.write_bytes(picture.read_bytes()[:60])
+    (folder / "small.toml").write_text(RECIPE.replace("watch_test = true", ""))
+    code, _, err = call(LINE.replace("synthetic:28", spec))
+    assert code == 0, err
+    warned, said = err.index("warning: The network will not be scored on the test split"), err.index("epoch   1/4")
+    assert warned < said < err.index("not scored on the test split: ")
+    assert set(load("mine.safetensors").card.scores) == {"select", "select, ten-crop"}

@@ -96,7 +96,7 @@ def test_files_that_do_not_fit(pretrained, tmp_path):
         torch.save(content, tmp_path / name)
         with pytest.raises(CheckpointError, match="does not hold the weights of torchvision's mobilenet_v2"):
             transfer(weights=str(tmp_path / name))
-    with pytest.raises(CheckpointError, match="There are no weights"):
+    with pytest.raises(CheckpointError, match="There are no weights .*; name the file at `weights`"):
         transfer(weights=str(tmp_path / "nowhere.pth"))
     (tmp_path / "torn.safetensors").write_bytes(b"torn")
     with pytest.raises(CheckpointError, match="not a whole safetensors file"):

@@ -155,3 +155,10 @@ def test_mixing_mixes_images_and_shares_alike(mixup, cutmix):
         mixed_images, mixed_shares = mixed(images, shares, mixup, cutmix)
         assert torch.allclose(mixed_images.mean((1, 2, 3)), mixed_shares @ values, atol=1e-4)
         assert torch.allclose(mixed_shares.sum(1), torch.ones(6))
+
+
+@pytest.mark.parametrize(("mixup", "cutmix"), [(1, 0), (0, 1)])
+def test_a_whole_number_mixes_too(mixup, cutmix):
+    images, shares = mixed(ramp(4), torch.eye(4), mixup, cutmix)
+    assert images.shape == (4, 1, 12, 12)
+    assert shares.sum(1).tolist() == pytest.approx([1, 1, 1, 1])

@@ -4,6 +4,7 @@ import pytest
 
 from inspect_fer.errors import ConfigError
 from inspect_fer.training import Recipe, read_recipe, recipe_from, recipe_paths
+from inspect_fer.training.recipes import readable_recipes
 
 SMALL = {"network": {"architecture": "baseline"}}
 
@@ -66,7 +67,20 @@ def test_defaults_are_written_once():
         ({"finetune": {"head": "x"}}, "\\[finetune\\] is incomplete"),
         ({"finetune": {"head": "x", "upper": "x", "epoch": 30}}, "cannot begin after epoch 30 of 30"),
         ({"finetune": {"head": "x", "upper": "x", "epoch": 0}}, "begins after epoch 1 or later"),
-        ({"network": {"size": 48}}, "\\[network\\] is incomplete"),
+        ({"network": {"size": 48}}, "\\[network\\] is incomplete: it needs architecture as well"),
+        ({"finetune": {"upper": "x"}}, "\\[finetune\\] is incomplete: it needs head and epoch as well"),
+        (
+            {"network": {"architecture": "baseline", "threshold": float("nan")}},
+            "threshold must be from 0 to 1, not nan",
+        ),
+        ({"network": {"architecture": "baseline", "size": -3}}, "1 or 3 channels of 1 to 1024 pixels, not 1 of -3"),
+        ({"network": {"architecture": "baseline", "channels": 2}}, "1 or 3 channels of 1 to 1024 pixels, not 2 of 48"),
+        ({"data": {"train": ""}}, "train, select and test of \\[data\\] each name a split"),
+        ({"note": 3}, "note must be str, not 3"),
+        (
+            {"published": {"source": "004", "item": "x", "scores": {"test": "a"}}},
+            "published.scores.test must be float, not 'a'",
+        ),
     ],
 )
 def test_a_bad_recipe_names_what_is_wrong(change, says):
@@ -81,6 +95,8 @@ def test_a_recipe_without_network_and_files_that_are_none(tmp_path):
         read_recipe(tmp_path / "none.toml")
     with pytest.raises(ConfigError, match="No recipe is called 'basline'. Did you mean 'baseline'"):
         read_recipe("basline")
+    with pytest.raises(ConfigError, match="There is no readable recipe baseline.toml.* Did you mean 'baseline'"):
+        read_recipe("baseline.toml")
     (tmp_path / "bad.toml").write_text("[network\n")
     with pytest.raises(ConfigError, match="is not TOML"):
         read_recipe(tmp_path / "bad.toml")
@@ -105,6 +121,35 @@ def test_a_base_that_is_missing_or_leads_back_is_told(tmp_path):
     (tmp_path / "a.toml").write_text('base = "b.toml"\n')
     with pytest.raises(ConfigError, match="There is no readable recipe .*b.toml"):
         read_recipe(tmp_path / "a.toml")
+    (tmp_path / "a.toml").write_text('base = "baselin"\n')
+    with pytest.raises(ConfigError, match="No recipe is called 'baselin'. Did you mean 'baseline'"):
+        read_recipe(tmp_path / "a.toml")
+    (tmp_path / "a.toml").write_text("base = 3\n")
+    with pytest.raises(ConfigError, match="a.toml: base must be str, not 3"):
+        read_recipe(tmp_path / "a.toml")
+    (tmp_path / "a.toml").write_text('base = "b.toml"\n')
     (tmp_path / "b.toml").write_text('base = "a.toml"\n')
     with pytest.raises(ConfigError, match="is its own base"):
         read_recipe(tmp_path / "a.toml")
+
+
+@pytest.mark.parametrize("more", ["", '[finetune]\nhead = "x"\nupper = "x"\nepoch = 20'])
+def test_a_milestone_that_no_epoch_reaches_is_told(tmp_path, more):
+    epochs = 90 if more else 20
+    network = '[network]\narchitecture = "baseline"'
+    steps = 'schedule = "step"\nfactors = [0.5, 0.1]'
+    for last in (19, 20):
+        plan = f"{network}\n[training]\nepochs = {epochs}\n{steps}\nmilestones = [5, {last}]\n{more}"
+        (tmp_path / f"{last}.toml").write_text(plan)
+    assert read_recipe(tmp_path / "19.toml").training.milestones == (5, 19)
+    with pytest.raises(ConfigError, match="20.toml: The milestone 20 is never reached in 20 epochs; leave it out"):
+        read_recipe(tmp_path / "20.toml")
+
+
+def test_a_broken_recipe_is_left_out_with_a_warning(tmp_path, monkeypatch):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "broken.toml").write_text("[network]\nsize = 48\n")
+    monkeypatch.setenv("INSPECT_FER_HOME", str(tmp_path))
+    with pytest.warns(UserWarning, match="A recipe is left out: .*broken.toml: .network. is incomplete"):
+        found = readable_recipes()
+    assert set(recipe_paths()) - set(found) == {"broken"}

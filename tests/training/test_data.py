@@ -5,9 +5,9 @@ import torch
 
 from inspect_fer.datasets import samples
 from inspect_fer.datasets.miniature import write_miniature
-from inspect_fer.errors import ConfigError, DataError
+from inspect_fer.errors import ConfigError, DataError, UnknownNameError
 from inspect_fer.training import read_recipe, recipe_from
-from inspect_fer.training.data import balanced, read_split, shared_roles
+from inspect_fer.training.data import balanced, look_ahead, read_split, shared_roles
 from inspect_fer.training.recipes import recipe_paths
 
 
@@ -199,3 +199,44 @@ def test_training_needs_a_selection_split():
         read_split(recipe(test="none"), "synthetic:7", "test")
     with pytest.raises(DataError, match="takes no part in the split select. Training needs a selection split"):
         read_split(recipe(), "synthetic:7?select=none", "select")
+
+
+def test_a_kind_that_is_no_dataset_is_told():
+    with pytest.raises(UnknownNameError, match="No dataset is called 'fer_2013'. Did you mean 'fer2013'"):
+        read_split(recipe(kind="folder+fer_2013"), "synthetic:7", "train")
+
+
+def test_pictures_that_do_not_fit_the_recipe_are_told():
+    wide = recipe_from({"network": {"architecture": "baseline", "size": 32}})
+    for role in ("train", "select", "test"):
+        with pytest.raises(ConfigError, match="read at 24 pixels, fewer than the recipe's 32; change size of .network"):
+            read_split(wide, "synthetic:7?size=24", role)
+        with pytest.raises(ConfigError, match="have 3 channels, the recipe 1; change channels of .network."):
+            read_split(recipe(), "synthetic:7?channels=3", role)
+    with pytest.warns(UserWarning, match="read at 96 pixels, of which the network sees the 24 in the centre") as caught:
+        assert read_split(recipe(size=48), "synthetic:7?size=96", "train").pixels.shape[-1] == 96
+    assert len(caught) == 1
+    read_split(recipe(size=48), "synthetic:7?size=96", "select")  # said once
+    assert read_split(recipe(size=48), "synthetic:7?size=48", "train").pixels.shape[-1] == 48
+
+
+def damaged(folder, split):
+    """A folder of faces with one picture of a split cut short."""
+    spec = write_miniature("folder", folder)
+    picture = next(path for path in sorted((folder / split).rglob("*")) if path.is_file())
+    picture.write_bytes(picture.read_bytes()[:60])
+    return spec
+
+
+def test_what_is_wrong_with_the_test_split_is_told_before_it_is_needed(tmp_path):
+    look_ahead(recipe(), "synthetic:7")
+    look_ahead(recipe(test="none"), "synthetic:7")
+    look_ahead(recipe(), "synthetic:7?test=none")
+    for plan, spec in ((recipe(test="PrivatTest"), "synthetic:7"), (recipe(), "synthetic:7?test=PrivatTest")):
+        with pytest.raises(DataError, match="'PrivatTest'. Did you mean 'PrivateTest'.* add test=none to synthetic:7"):
+            look_ahead(plan, spec)
+    spec = damaged(tmp_path, "test")
+    with pytest.warns(UserWarning, match="will not be scored on the test split: .*cannot be read"):
+        look_ahead(recipe(), spec)
+    with pytest.raises(DataError, match="cannot be read.*To train without a test split, add test=none"):
+        look_ahead(recipe(kind="folder", test="select+test"), spec)

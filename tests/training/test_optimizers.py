@@ -64,6 +64,14 @@ def test_step_multiplies_from_its_milestones_on():
     assert seen == pytest.approx([0.05] * 10 + [0.025] * 10 + [0.005] * 30)
 
 
+def test_milestones_are_epochs_of_the_whole_training_after_a_warm_up_too():
+    """Epoch by epoch: two of warm-up, full until epoch 4, then a half; a mark within the warm-up holds from its end."""
+    seen = rates(schedule="step", learning_rate=1.0, warmup=2.0, milestones=(4, 7), factors=(0.5, 0.1))
+    assert seen[10:] == pytest.approx([1.0] * 10 + [0.5] * 15 + [0.1] * 15)
+    early = rates(schedule="step", learning_rate=1.0, warmup=2.0, milestones=(1,), factors=(0.5,))
+    assert early[10:] == pytest.approx([0.5] * 40)
+
+
 def test_cosine_falls_to_nothing():
     seen = rates(schedule="cosine", learning_rate=1.0)
     assert seen == pytest.approx([(1 + math.cos(math.pi * step / 50)) / 2 for step in range(50)])

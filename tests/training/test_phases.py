@@ -91,8 +91,11 @@ def test_a_recipe_may_start_from_the_weights_of_a_checkpoint(faces, tmp_path):
     weights = dict(still.network.named_parameters())
     assert all(torch.allclose(weights[name], value, atol=1e-6) for name, value in first.network.named_parameters())
     wide = {"options": NETWORK["options"] | {"width": 6}}
-    with pytest.raises(CheckpointError, match="first.safetensors"):
+    with pytest.raises(CheckpointError, match="first.safetensors' is a network baseline .*width = 4.*; .*width = 6"):
         trained(recipe(network=start | wide), faces, tmp_path / "wide")
+    other = {"architecture": "lenet5_bn", "options": {}}
+    with pytest.raises(CheckpointError, match="is a network baseline .*; the recipe's is a network lenet5_bn with no"):
+        trained(recipe(network=start | other), faces, tmp_path / "other")
     others = [replace(split, class_names=tuple(reversed(split.class_names))) for split in faces]
     with pytest.raises(CheckpointError, match="first.safetensors tells anger, .*, not neutral"):
         trained(recipe(network=start), others, tmp_path / "others")

@@ -206,7 +206,7 @@ def test_an_experiment_that_fails_says_why_and_the_rest_goes_on(parts, tmp_path)
     found = list(reproduce(chosen, Lab(parts, tmp_path)))
     assert [outcome.state for outcome in found] == ["failed", "failed", "failed", "trained"]
     for outcome, why in zip(
-        found, ("no weights none.pth", "fill one batch of 4096", "not a number any more"), strict=False
+        found, ("none.pth; name the file", "fill one batch of 4096", "not a number any more"), strict=False
     ):
         assert why in outcome.says
         assert why in outcome.row()["says"]

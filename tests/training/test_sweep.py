@@ -242,6 +242,7 @@ def test_a_sweep_that_is_not_there_is_told(tmp_path):
         ({"data.scoring": [{}, {"mode": "majority"}]}, "with the same options, scoring"),
         ({"data.parts": [{}, {"rafdb": {"classes": "six"}}]}, "with the same options, scoring, parts"),
         ({"data.balanced_copies": [0, 1]}, "and balanced_copies"),
+        ({"data.train": ["train", "all"]}, 'data.train = "all": trials are compared by one'),
     ],
 )
 def test_a_trial_that_makes_no_recipe_is_told_with_its_values(grid, says):
