@@ -3,6 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,6 +41,7 @@ def compare_runs(
     force: Force = False,
 ) -> None:
     """Compare runs on the samples that they share: scores, whether they differ by chance, answers, maps."""
+    from inspect_fer.explain.budget import in_words
     from inspect_fer.report.compare import Asked, compare
     from inspect_fer.report.compare_page import FORMATS
     from inspect_fer.runs import open_run
@@ -47,6 +49,8 @@ def compare_runs(
     if out is not None and (out.is_dir() or (out.exists() and not force)):
         raise ConfigError(f"{out} is there already. Name another file{'' if out.is_dir() else ', or use --force'}.")
     write = lookup(FORMATS, _form(kind, out), "format")
+    if out is not None:
+        _require_room(out)
     found = compare([open_run(folder) for folder in runs], Asked(limit, resamples, seed))
     if out is None and kind in {"json", "csv"}:
         typer.echo(write(found, "").rstrip("\n"))
@@ -54,7 +58,13 @@ def compare_runs(
     print_comparison(found)
     if out is not None:
         write_whole(out, write(found, shlex.join(["inspect-fer", *sys.argv[1:]])).encode())
-        typer.echo(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
+        typer.echo(f"{out} ({in_words(out.stat().st_size)})")
+
+
+def _require_room(out: Path) -> None:
+    """Raise the OSError now that writing this file would end with."""
+    with TemporaryFile(dir=next(folder for folder in out.absolute().parents if folder.exists())):
+        pass
 
 
 def _form(kind: str | None, out: Path | None) -> str:
@@ -119,14 +129,14 @@ def _number(value: float | None) -> str:
 
 def _tests(found: "Comparison") -> "Table":
     """A line a pair: who alone is right how often, and whether that is chance."""
-    from inspect_fer.report.compare_tables import in_words
+    from inspect_fer.report.compare_tables import in_words, signed
 
     heading = "McNemar p" if len(found.pairs) == 1 else "McNemar p\n(Holm)"
     table = _table("pair", "only 1st\nright", "only 2nd\nright", heading, "accuracy\n1st - 2nd", "macro F1\n1st - 2nd")
     for pair in found.pairs:
         alone = [str(pair.outcomes[name]) for name in ("only the first", "only the second")]
         apart = [
-            "" if one is None else f"{one.value:+.3f}\n({one.interval[0]:+.2f}, {one.interval[1]:+.2f})"
+            "" if one is None else f"{signed(one.value, 3)}\n({', '.join(signed(end, 2) for end in one.interval)})"
             for one in pair.differences.values()
         ]
         table.add_row("\n".join(found.names[row] for row in pair.runs), *alone, in_words(pair.corrected), *apart)
@@ -153,10 +163,12 @@ def _print_answers(console: "Console", found: "Comparison", pair: "Pair") -> Non
 
 def _print_maps(console: "Console", found: "Comparison") -> None:
     """Print how far the maps agree, a line a pair and method."""
+    from inspect_fer.report.compare_tables import signed
+
     table = _table("maps of", "method", "faces", "maps", "quartile", "median", "quartile", left=2)
     for pair in found.pairs:
         for name, maps in pair.maps.items():
-            quartiles = [f"{value:+.2f}" for value in maps.quartiles or ()] or [""] * 3
+            quartiles = [signed(value, 2) for value in maps.quartiles or ()] or [""] * 3
             table.add_row(found.title_of(pair), name, f"{maps.faces:,}", f"{maps.maps:,}", *quartiles)
     if table.row_count:
         console.print(table)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from inspect_fer.cli.terminal import Force
 from inspect_fer.errors import ConfigError
 
 Port = Annotated[int, typer.Option(min=1, max=65535, help="Where the dashboard listens, on 127.0.0.1.")]
@@ -34,6 +35,9 @@ def report_run(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The folder to write into; by default the run's.")
     ] = None,
+    data: Annotated[str | None, typer.Option("--data", "-d", help="KIND:PATH of the dataset, if it has moved.")] = None,
+    *,
+    force: Force = False,
 ) -> None:
     """Write a run's report: pages that open with the network off, a PDF, single figures or tables."""
     from inspect_fer.lookup import lookup
@@ -44,8 +48,8 @@ def report_run(
     write = lookup(FORMATS, form, "format")
     lookup(SCALES, scale, "scale")
     opened = open_run(run)
-    faces = None if form in FACELESS else faces_of(opened)
-    for path in write(Report(opened, faces, limit, scale), out or opened.folder, figure or ()):
+    faces = None if form in FACELESS else faces_of(opened, data)
+    for path in write(Report(opened, faces, limit, scale, force), out or opened.folder, figure or ()):
         typer.echo(f"{path} ({_size(path)})")
 
 

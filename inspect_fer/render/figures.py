@@ -79,7 +79,7 @@ def reliability_figure(scores: Mapping[str, Any]) -> Figure:
     middle, width = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
     count = np.asarray(curve["count"], dtype=float)
     accuracy = np.array([np.nan if value is None else value for value in curve["accuracy"]])
-    drawing = figure(3.6, 3.6)
+    drawing = figure(3.2, 3.4)
     error = "" if scores.get("ece") is None else f" · ECE {scores['ece']:.3f}"
     place = axes(drawing, 1, 1, 1, title=f"Reliability{error}", x="confidence", y="accuracy")
     place.bar(middle, count / max(count.max(), 1) * 0.3, width * 0.92, color=LINE, label="faces in the bin")

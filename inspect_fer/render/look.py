@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from PIL import Image, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 Format = Literal["png", "webp", "svg"]
 
@@ -55,25 +56,30 @@ def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / name, size)
 
 
-def _bytes(picture: Image.Image | Figure, kind: Format) -> bytes:
+def _bytes(picture: Image.Image | Figure, kind: Format, made: str = "") -> bytes:
+    """As a file; made: the command that makes it again, kept inside a PNG or SVG."""
     buffer = BytesIO()
+    said = {"Description": made} if made else {}
     if isinstance(picture, Figure):
-        stamp = {"Date": None} if kind == "svg" else None  # equal figures make equal files
-        picture.savefig(buffer, format=kind, facecolor=picture.get_facecolor(), metadata=stamp)
-    else:
-        options: dict[str, Any] = {"quality": 88, "method": 2} if kind == "webp" else {"optimize": True}
-        picture.save(buffer, format=kind, **options)
+        stamp: dict[str, Any] = {"Date": None} if kind == "svg" else {}  # equal figures make equal files
+        picture.savefig(buffer, format=kind, facecolor=picture.get_facecolor(), metadata=stamp | said)
+        return buffer.getvalue()
+    options: dict[str, Any] = {"quality": 88, "method": 2} if kind == "webp" else {"optimize": True}
+    if said:
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_text("Description", made)
+    picture.save(buffer, format=kind, **options)
     return buffer.getvalue()
 
 
-def png_bytes(picture: Image.Image | Figure) -> bytes:
-    """A picture or figure as a PNG file."""
-    return _bytes(picture, "png")
+def png_bytes(picture: Image.Image | Figure, made: str = "") -> bytes:
+    """A picture or figure as a PNG file; made: the command that makes it again, kept as its description."""
+    return _bytes(picture, "png", made)
 
 
-def svg_text(drawing: Figure) -> str:
-    """A figure as an SVG document."""
-    return _bytes(drawing, "svg").decode()
+def svg_text(drawing: Figure, made: str = "") -> str:
+    """A figure as an SVG document; made: the command that makes it again, kept as its description."""
+    return _bytes(drawing, "svg", made).decode()
 
 
 def data_uri(picture: Image.Image | Figure, kind: Format = "png") -> str:

@@ -16,6 +16,8 @@ TALL, WIDE = 150, 1040
 BETWEEN, APART, LETTER = 3, 14, 6.6
 """Pixels between slabs, between groups, and of a letter of a name."""
 
+READ: dict[str, Any] = {"fontsize": 8, "color": SECOND, "ha": "right", "va": "bottom", "parse_math": False}
+
 LayerRow = Mapping[str, Any]
 """name, kind, shape (C, h, w) or (F,), parameters, receptive_field."""
 
@@ -90,6 +92,8 @@ def network_figure(rows: Sequence[LayerRow], cam_layer: str = "") -> Figure:
     drawing = network_drawing(rows, cam_layer)
     picture = figure(10, 2.6)
     place = axes(picture, 1, 1, 1, title="Height: size of a layer's maps; width: its channels")
+    if any(slab.read for slab in drawing.slabs):
+        place.text(1, 1.02, f"orange: what CAM methods read, {cam_layer}", transform=place.transAxes, **READ)
     place.set_axis_off()
     place.title.set_visible(True)
     for slab in drawing.slabs:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 from torch import Tensor
 
@@ -18,6 +19,10 @@ LINES = ("#2a6496", "#d9722e", "#3a9277", "#b0508c", "#c99a1b", "#5fb1e0", "#1d2
 """Told apart in every common kind of colour blindness (after Okabe and Ito, 2008); dashes follow where they run out."""
 DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))
 MEAN_FACE = 120
+SHEET, MARGIN = (11.69, 8.27), 0.7
+"""Pages of a PDF are A4 on its side, inches."""
+GROWN, DENSE = 1.4, 110
+"""How much larger than by itself a figure is on a page at most; pixels an inch of pictures."""
 
 Curve = tuple[str, np.ndarray, np.ndarray]
 """What the legend says, then x and y."""
@@ -25,7 +30,7 @@ Curve = tuple[str, np.ndarray, np.ndarray]
 
 def ranking_figure(curves: Sequence[Curve], *, title: str, x: str, y: str, chance: bool = False) -> Figure:
     """Draw a curve a class in the unit square; chance: with the diagonal of a coin that is thrown."""
-    drawing = figure(4.2, 4.0 + 0.16 * ceil(len(curves) / 2))
+    drawing = figure(3.2, 3.0 + 0.16 * ceil(len(curves) / 2))
     place = axes(drawing, 1, 1, 1, title=title, x=x, y=y)
     if chance:
         place.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
@@ -107,25 +112,47 @@ def _faces(counts: Sequence[int]) -> list[str]:
 
 def picture_figure(image: Image.Image) -> Figure:
     """A picture as a figure, for a page of a PDF."""
-    drawing = figure(8.0, 8.0 * image.height / max(image.width, 1))
-    drawing.set_layout_engine("none")
-    place = drawing.add_axes((0, 0, 1, 1))
+    drawing = figure(image.width / DENSE, image.height / DENSE)
+    place = drawing.add_subplot()
     place.imshow(np.asarray(image))
     place.set_axis_off()
     return drawing
 
 
-def words_figure(title: str, lines: Sequence[tuple[str, str]]) -> Figure:
-    """Draw a page of names and values, for a PDF."""
-    drawing = figure(8.0, 1.4 + 0.26 * len(lines))
-    place = axes(drawing, 1, 1, 1)
-    place.set_axis_off()
-    words: dict[str, Any] = {"transform": place.transAxes, "va": "top", "parse_math": False}
-    place.text(0, 1, title, fontsize=15, color=INK, fontweight="bold", **words)
-    for number, (name, value) in enumerate(lines):
-        height = 1 - (0.62 + 0.26 * number) / (1.3 + 0.26 * len(lines))
-        place.text(0, height, name, fontsize=9, color=MUTED, **words)
-        place.text(0.3, height, value if len(value) < 90 else f"{value[:88]}…", fontsize=9, color=INK, **words)
+def words_figure(title: str, *columns: Sequence[tuple[str, str]]) -> Figure:
+    """Draw a page of names and values in columns of growing width, for a PDF."""
+    wide, high = (side - 2 * MARGIN for side in SHEET)
+    drawing = figure(wide, high)
+    words: dict[str, Any] = {"va": "top", "parse_math": False}
+    drawing.text(0, 1, title, fontsize=17, color=INK, fontweight="bold", **words)
+    pitch = min(0.25, (high - 0.7) / max(1, *map(len, columns)))
+    for left, name_width, room, lines in zip((0, 0.36), (0.22, 0.2), (20, 74), columns, strict=False):
+        for number, (name, value) in enumerate(lines):
+            top, size = 1 - (0.6 + pitch * number) / high, 36 * pitch
+            drawing.text(left, top, name, fontsize=size, color=MUTED, **words)
+            short = value if len(value) < room else f"{value[: room - 2]}…"
+            drawing.text(left + name_width, top, short, fontsize=size, color=INK, **words)
+    return drawing
+
+
+def on_page(drawing: Figure, caption: str) -> Figure:
+    """Put a figure on a page of a PDF, of the same size for all, in the middle, and a line below it."""
+    width, height = drawing.get_size_inches()
+    room = SHEET[0] - 2 * MARGIN, SHEET[1] - 2 * MARGIN
+    grown = min(room[0] / width, room[1] / height, GROWN)
+    across, up = grown * width / SHEET[0], grown * height / SHEET[1]
+    box = (1 - across) / 2, (1 - up) / 2, across, up
+    drawing.set_size_inches(SHEET)
+    below = 0.0
+    for legend in drawing.legends:  # an outside legend with a place of its own is left out of the layout
+        legend.set_bbox_to_anchor(box, drawing.transSubfigure)
+        below = 1.3 * legend.get_window_extent().height / drawing.bbox.height
+    if isinstance(engine := drawing.get_layout_engine(), ConstrainedLayoutEngine):
+        engine.set(rect=(box[0], box[1] + below, box[2], box[3] - below))
+    for words in drawing.texts:  # of words_figure, placed by shares of the whole figure
+        x, y = words.get_position()
+        words.set_position((box[0] + x * box[2], box[1] + y * box[3]))
+    drawing.text(MARGIN / SHEET[0], 0.5 * MARGIN / SHEET[1], caption, wrap=True, va="center", **NOTE)
     return drawing
 
 

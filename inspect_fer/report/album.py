@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -60,13 +59,6 @@ def place_of(tile: int, count: int, side: int) -> tuple[float, float, float]:
     """Width, left and top of a strip of `count` tiles in percent of a box that shall show this tile alone."""
     whole = side + 2
     return 100 * count * whole / side, -100 * (tile * whole + 1) / side, -100 / side
-
-
-def clear(folder: Path) -> None:
-    """Delete what an earlier report left here, and nothing else."""
-    for pattern in ("class-*.html", "cell-*.html", "pictures/*.webp"):
-        for path in folder.glob(pattern):
-            path.unlink()
 
 
 def _webp(pixels: np.ndarray) -> bytes:

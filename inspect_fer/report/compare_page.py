@@ -11,7 +11,7 @@ from inspect_fer.errors import FerError
 from inspect_fer.render import data_uri, enlarge, overlay_pixels
 from inspect_fer.render.sheets import picture
 from inspect_fer.report.compare import Comparison, Face, Pair
-from inspect_fer.report.compare_tables import class_rows, csv_text, in_words, json_text, score_rows, verdict
+from inspect_fer.report.compare_tables import class_rows, csv_text, in_words, json_text, score_rows, signed, verdict
 from inspect_fer.report.map_agreement import Apart
 from inspect_fer.report.page import environment, style_colours
 from inspect_fer.runs import faces_of
@@ -104,6 +104,7 @@ def page_text(found: Comparison, command: str) -> str:
             pairs=[_pair_facts(found, pair, album) for pair in found.pairs],
             several=several,
             in_words=in_words,
+            signed=signed,
             title=" and ".join(found.names) if not several else f"{len(found.names)} runs",
             again=command,
             colours=style_colours(),
@@ -152,7 +153,7 @@ def _apart(found: Comparison, pair: Pair, face: Apart, method: str, album: Album
     """A face, and the maps of both networks for one class."""
     views = [album.view(run, method, face.id, face.target, found.names[run]) for run in pair.runs]
     words = face.target or "any class"
-    note = f"rank correlation {face.correlation:+.2f}"
+    note = f"rank correlation {signed(face.correlation, 2)}"
     return Card(face.id, note, (album.face(pair.runs[0], face.id, words), *views))
 
 

@@ -21,6 +21,7 @@ SHORT = {"Accuracy": "accuracy", "Balanced accuracy": "balanced_accuracy", "Macr
 """What intervals and the majority baseline call them."""
 LEAST = {"Calibration error"}
 """Scores of which the least is best."""
+MINUS = "\u2212"
 MEASURES = ("precision", "recall", "f1")
 
 
@@ -69,6 +70,11 @@ def in_words(p: float | None) -> str:
     return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def signed(value: float, digits: int) -> str:
+    """A number with its sign, a minus being one."""
+    return f"{value:+.{digits}f}".replace("-", MINUS)
+
+
 def verdict(found: Comparison, pair: Pair) -> str:
     """What the tests say of a pair, as a sentence; "" without a label."""
     apart = pair.differences["accuracy"]
@@ -78,11 +84,12 @@ def verdict(found: Comparison, pair: Pair) -> str:
     low, high = sorted(100 * end if apart.value >= 0 else -100 * end for end in apart.interval)
     if apart.value == 0:
         return f"{better} and {other} get equally many faces right."
+    span = f"{low:.1f} to {high:.1f}".replace("-", MINUS)
     corrected = ", corrected" if len(found.pairs) > 1 else ""
     chance = "more than chance" if pair.corrected < 0.05 else "no more than chance may do"
     return (
         f"{better} gets {abs(100 * apart.value):.1f} points more faces right than {other} "
-        f"({low:.1f} to {high:.1f}): {chance} (McNemar p {_sign(pair.corrected)}{corrected})."
+        f"({span}): {chance} (McNemar p {_sign(pair.corrected)}{corrected})."
     )
 
 

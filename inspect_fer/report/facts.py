@@ -10,6 +10,10 @@ from inspect_fer.schema import Prediction
 
 MOST_REASONS = 50
 """So many unreadable samples are listed one by one."""
+DIGITS = 12
+"""Of a checksum, as many as tell one from another by eye."""
+NAMED = {"spec": "Read from"}
+"""What the pages call the entries of a dataset that are not called as one would say."""
 
 
 def facts(report: Report) -> dict[str, Any]:
@@ -20,6 +24,7 @@ def facts(report: Report) -> dict[str, Any]:
     return {
         "dataset": dataset,
         "source": dataset_lines(report),
+        "split": split_of(report),
         "card": card_lines(report),
         "recipe": flat(card.get("recipe", {})),
         "published": card.get("scores", {}),
@@ -41,17 +46,28 @@ def label_counts(prediction: Prediction) -> dict[str, int]:
     return dict(zip(names, found, strict=True))
 
 
+def split_of(report: Report) -> str:
+    """Which part of the dataset the run is of, in words."""
+    return f"the split {split}" if (split := report.run.manifest.get("dataset", {}).get("split")) else "these faces"
+
+
 def dataset_lines(report: Report) -> dict[str, str]:
     """Everything that is known of the dataset but its counts, as lines."""
-    dataset = report.run.manifest.get("dataset", {})
-    return flat({name: value for name, value in dataset.items() if name not in ("counts", "dropped")})
+    dataset = dict(report.run.manifest.get("dataset", {}))
+    digest = str(dataset.pop("sha256", None) or "")
+    lines = flat({name: value for name, value in dataset.items() if name not in ("counts", "dropped", "options")})
+    lines |= flat(dataset.get("options", {}))
+    named = {NAMED.get(name, f"{name[:1].upper()}{name[1:]}".replace("_", " ")): value for name, value in lines.items()}
+    return named | ({"SHA-256 of the faces": f"{digest[:DIGITS]}…"} if digest else {})
 
 
 def card_lines(report: Report) -> dict[str, str]:
     """The lines of a model card that are filled, in the order they are read."""
-    card, parameters = report.card, report.run.manifest.get("model", {}).get("parameters")
-    size = card.get("input_size")
+    card, model = report.card, report.run.manifest.get("model", {})
+    parameters, digest, size = model.get("parameters"), model.get("sha256"), card.get("input_size")
     lines = {
+        "Network": report.network if model.get("origin") else None,
+        "SHA-256 of the weights": f"{digest[:DIGITS]}…" if digest else None,
         "Architecture": card.get("architecture"),
         "Parameters": f"{parameters:,}" if parameters else None,
         "Options": ", ".join(f"{name} {value}" for name, value in card.get("options", {}).items()),

@@ -20,8 +20,9 @@ from inspect_fer.render.report_figures import (
 )
 from inspect_fer.render.sheets import Tile, picture, sheet
 from inspect_fer.report.album import SIDE
-from inspect_fer.report.facts import label_counts
+from inspect_fer.report.facts import label_counts, split_of
 from inspect_fer.report.material import FEW, Report
+from inspect_fer.report.stored import maps_of
 from inspect_fer.schema import Explanation
 
 Drawing = Figure | Image.Image | None
@@ -42,8 +43,8 @@ def _precision_recall(report: Report) -> Drawing:
 
 
 def _ranked(curves: Sequence[Curve], title: str, x: str, y: str, *, chance: bool) -> Drawing:
-    left_out = f", {MOST_CURVES} of {len(curves)} classes" if len(curves) > MOST_CURVES else ""
-    return ranking_figure(curves[:MOST_CURVES], title=title + left_out, x=x, y=y, chance=chance) if curves else None
+    left_out = f" ({MOST_CURVES} of {len(curves)} classes)" if len(curves) > MOST_CURVES else ""
+    return ranking_figure(curves[:MOST_CURVES], title=title, x=x + left_out, y=y, chance=chance) if curves else None
 
 
 def _means(report: Report) -> Drawing:
@@ -60,23 +61,22 @@ def _overlays(report: Report, rows: Sequence[int], title: str) -> Drawing:
         return None
     prediction, names = report.prediction, report.names
     method = next(iter(report.run.explanations), "")
-    why = report.run.explanations[method] if method else None
-    faces = report.samples.find(tuple(prediction.ids[row] for row in rows))
+    ids = [prediction.ids[row] for row in rows]
+    maps = maps_of(report.run, method, ids) if method else {}
+    faces = report.samples.find(tuple(ids))
     tiles = []
     for place, row in enumerate(rows):
         given, answer = int(prediction.labels[row]), int(prediction.predicted[row])
         words = f"{names[answer]} {prediction.confidence[row]:.0%}", f"given {names[given]}" if given >= 0 else ""
-        tiles.append(
-            Tile(picture(_overlaid(faces.pixels[place : place + 1], prediction.ids[row], answer, why)), *words)
-        )
+        face = _overlaid(faces.pixels[place : place + 1], answer, maps.get(ids[place]))
+        tiles.append(Tile(picture(face), *words))
     return sheet(_lines(tiles), title=f"{title}: {method}" if method else title)
 
 
-def _overlaid(pixels: Tensor, name: str, answer: int, why: Explanation | None) -> np.ndarray:
+def _overlaid(pixels: Tensor, answer: int, one: Explanation | None) -> np.ndarray:
     """One face (1, C, H, W), with its map for this answer where it has one, (H', W', 3) uint8."""
     maps = torch.zeros(1, 1, *pixels.shape[2:])
-    if why is not None and name in why.ids:
-        one = why.of([why.ids.index(name)])
+    if one is not None:
         targets = one.targets[0].tolist()
         column = 0 if one.class_free or answer not in targets else targets.index(answer)
         maps = one.evidence()[:, [column]]
@@ -84,7 +84,7 @@ def _overlaid(pixels: Tensor, name: str, answer: int, why: Explanation | None) -
 
 
 def _labels(report: Report) -> Drawing:
-    return counts_figure(label_counts(report.prediction), title="Labels of this split")
+    return counts_figure(label_counts(report.prediction), title=f"Labels of {split_of(report)}")
 
 
 def _random(report: Report) -> Drawing:

@@ -1,63 +1,60 @@
 """The other forms of a report: a PDF, single figures for a paper, and tables."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 from inspect_fer.errors import ConfigError
 from inspect_fer.lookup import lookup
 from inspect_fer.metrics import MEASURES
 from inspect_fer.render import png_bytes, svg_text
-from inspect_fer.render.report_figures import picture_figure, words_figure
+from inspect_fer.render.report_figures import on_page, picture_figure, words_figure
 from inspect_fer.report.facts import card_lines, dataset_lines
 from inspect_fer.report.figures import FIGURES, Drawing
 from inspect_fer.report.material import Report
+from inspect_fer.report.ours import write_all
 from inspect_fer.report.page import write_pages
-from inspect_fer.report.scores import score_rows
+from inspect_fer.report.scores import in_words, score_rows
 
 Writer = Callable[[Report, Path, Sequence[str]], list[Path]]
 """Takes a report, the folder to write into, and names of figures (none for all)."""
+
+
+SAMPLE = ("id", "label", "predicted", "confidence", "loss")
+"""What a row a face begins with."""
 
 
 def write_pdf(report: Report, out: Path, figures: Sequence[str] = ()) -> list[Path]:
     """OUT/report.pdf: what was run on what, then one figure a page."""
     from matplotlib.backends.backend_pdf import PdfPages
 
-    drawn = list(_drawn(report, figures))
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "report.pdf"
-    scores = [(name, "none" if value is None else f"{value:.3f}") for name, value, *_ in score_rows(report)]
-    lines = [
-        *scores,
-        ("", ""),
-        *dataset_lines(report).items(),
-        *card_lines(report).items(),
-        ("Made with", report.command),
-    ]
+    scores = [(name, in_words(value, name)) for name, value, *_ in score_rows(report)]
+    lines = [*dataset_lines(report).items(), *card_lines(report).items()]
+    first = words_figure(report.title, scores, lines), report.command(out, "pdf", figures)
+    drawn = [(found, report.command(out, "pdf", [name])) for name, found in _drawn(report, figures)]
     stamp = {"Title": report.title, "Creator": "inspect-fer", "CreationDate": None}
-    with PdfPages(path, metadata=stamp) as pages:
-        for page in [words_figure(report.title, lines), *(found for _, found in drawn)]:
-            pages.savefig(page if isinstance(page, Figure) else picture_figure(page), facecolor="white")
-    return [path]
+    buffer = io.BytesIO()
+    with PdfPages(buffer, metadata=stamp) as pages:
+        for found, command in [first, *drawn]:
+            page = found if isinstance(found, Figure) else picture_figure(found)
+            pages.savefig(on_page(page, f"Made with {command}"), facecolor="white")
+    return write_all({out / "report.pdf": buffer.getvalue()}, force=report.force)
 
 
 def write_png(report: Report, out: Path, figures: Sequence[str] = ()) -> list[Path]:
     """OUT/figures/NAME.png for every figure."""
-    return [_write(out, f"{name}.png", png_bytes(found)) for name, found in _drawn(report, figures)]
+    return _files(report, out, "png", figures)
 
 
 def write_svg(report: Report, out: Path, figures: Sequence[str] = ()) -> list[Path]:
     """OUT/figures/NAME.svg for every chart; pictures of faces are PNG."""
-    return [
-        _write(out, f"{name}.svg", svg_text(found).encode())
-        if isinstance(found, Figure)
-        else _write(out, f"{name}.png", png_bytes(found))
-        for name, found in _drawn(report, figures)
-    ]
+    return _files(report, out, "svg", figures)
 
 
 def write_json(report: Report, out: Path, figures: Sequence[str] = ()) -> list[Path]:
@@ -69,35 +66,27 @@ def write_json(report: Report, out: Path, figures: Sequence[str] = ()) -> list[P
         for name, one in report.ranking.items()
     }
     contents = {
+        "report": report.command(out, "json"),
         "title": report.title,
         **{name: manifest.get(name) for name in ("command", "made", "model", "dataset")},
-        "report": report.command,
         "class_names": report.names,
         "scores": report.scores,
         "intervals": report.intervals,
         "ranking": ranked,
         "samples": list(_sample_rows(report)),
     }
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "report.json"
-    path.write_text(json.dumps(contents, indent=1, ensure_ascii=False), encoding="utf-8")
-    return [path]
+    content = json.dumps(contents, indent=1, ensure_ascii=False).encode()
+    return write_all({out / "report.json": content}, force=report.force)
 
 
 def write_csv(report: Report, out: Path, figures: Sequence[str] = ()) -> list[Path]:
     """OUT/scores.csv, a row a score with its interval, and OUT/samples.csv, a row a face."""
     _no_figures(figures, "csv")
-    out.mkdir(parents=True, exist_ok=True)
     tables = {"scores.csv": list(_all_scores(report)), "samples.csv": list(_sample_rows(report))}
-    for name, rows in tables.items():
-        with (out / name).open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]) if rows else ["id"])
-            writer.writeheader()
-            writer.writerows(rows)
-    return [out / name for name in tables]
+    return write_all({out / name: _table(rows) for name, rows in tables.items()}, force=report.force)
 
 
-def _drawn(report: Report, figures: Sequence[str]) -> Iterator[tuple[str, Figure | Any]]:
+def _drawn(report: Report, figures: Sequence[str]) -> Iterator[tuple[str, Figure | Image.Image]]:
     """The figures asked for, or all that there are. Raises ConfigError for one that this run does not have."""
     for name in figures or FIGURES:
         found: Drawing = lookup(FIGURES, name, "figure")(report)
@@ -107,11 +96,24 @@ def _drawn(report: Report, figures: Sequence[str]) -> Iterator[tuple[str, Figure
             raise ConfigError(f"This run has nothing to draw for the figure {name}. Leave --figure out to have all.")
 
 
-def _write(out: Path, name: str, content: bytes) -> Path:
-    path = out / "figures" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
+def _files(report: Report, out: Path, form: str, figures: Sequence[str]) -> list[Path]:
+    """OUT/figures/NAME.png or .svg, with the command that makes it again inside."""
+    files = {}
+    for name, found in _drawn(report, figures):
+        made = report.command(out, form, [name])
+        if form == "svg" and isinstance(found, Figure):
+            files[out / "figures" / f"{name}.svg"] = svg_text(found, made).encode()
+        else:
+            files[out / "figures" / f"{name}.png"] = png_bytes(found, made)
+    return write_all(files, force=report.force)
+
+
+def _table(rows: Sequence[dict[str, Any]]) -> bytes:
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, list(rows[0]) if rows else SAMPLE)
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
 
 
 def _no_figures(figures: Sequence[str], kind: str) -> None:

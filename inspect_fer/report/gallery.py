@@ -10,6 +10,7 @@ from torch import Tensor
 from inspect_fer.render import heat
 from inspect_fer.report.album import face_bytes, one_size, place_of, strip_bytes, tile_of, tile_side
 from inspect_fer.report.material import Report, choose
+from inspect_fer.report.stored import parts_of
 from inspect_fer.schema import Explanation, Prediction, Samples
 
 CARD_BYTES, VIEW_BYTES = 4_800, 850
@@ -69,11 +70,11 @@ class _Drawn:
 def cards(report: Report, folder: Path, *, budget: int) -> list[Card]:
     """Make the cards of the chosen faces until `budget` bytes are used, their pictures in `folder`; most certain first.
 
-    A face is FOLDER/ROW.webp, its maps FOLDER/ROW-maps.webp. Methods are read one after the other.
+    A face is FOLDER/ROW.webp, its maps FOLDER/ROW-maps.webp. Methods are read one after the other, each shard by shard.
     """
     rows = choose(report)[: budget // FEWEST_BYTES]
     samples = report.samples.find(tuple(report.prediction.ids[row] for row in rows)) if rows else report.samples[:0]
-    drawn = {name: _draw(report, report.run.explanations[name], rows) for name in report.run.explanations}
+    drawn = {name: _draw(report, name, rows) for name in report.run.explanations}
     made: list[Card] = []
     for position, row in enumerate(rows):
         found = {name: by_row[row] for name, by_row in drawn.items() if row in by_row}
@@ -89,36 +90,35 @@ def cards(report: Report, folder: Path, *, budget: int) -> list[Card]:
     return sorted(made, key=lambda card: -card.confidence)
 
 
-def _draw(report: Report, why: Explanation, rows: Sequence[int]) -> dict[int, _Drawn]:
+def _draw(report: Report, method: str, rows: Sequence[int]) -> dict[int, _Drawn]:
     """Colour the maps of one method that the cards show, by row of the prediction."""
-    at = {name: place for place, name in enumerate(why.ids)}
-    limit = _peak(why.maps) if report.scale == "shared" else report.scale
-    prediction, side = report.prediction, tile_side(max(why.maps.shape[2:]))
-    found = {}
-    for row in rows:
-        if prediction.ids[row] in at:
-            one = why.of([at[prediction.ids[row]]])
-            found[row] = _views(
-                one, int(prediction.predicted[row]), int(prediction.labels[row]), report.names, limit, side
-            )
-    return found
+    prediction = report.prediction
+    wanted = {prediction.ids[row]: row for row in rows}
+    peak, found = 0.0, dict[int, Explanation]()
+    for part in parts_of(report.run, method):
+        peak = max(peak, _peak(part.maps))
+        found |= {wanted[name]: part.of([place]) for place, name in enumerate(part.ids) if name in wanted}
+    limit = (peak or 1.0) if report.scale == "shared" else report.scale
+    return {
+        row: _views(one, int(prediction.predicted[row]), int(prediction.labels[row]), report.names, limit)
+        for row, one in found.items()
+    }
 
 
 def _peak(maps: Tensor) -> float:
     """Largest finite value of all maps of a method, in size."""
-    return float(maps.abs().nan_to_num(0.0, 0.0, 0.0).max()) if maps.numel() else 1.0
+    return float(maps.abs().nan_to_num(0.0, 0.0, 0.0).max()) if maps.numel() else 0.0
 
 
-def _views(
-    why: Explanation, predicted: int, label: int, names: tuple[str, ...], scale: str | float, side: int
-) -> _Drawn:
+def _views(why: Explanation, predicted: int, label: int, names: tuple[str, ...], scale: str | float) -> _Drawn:
     """The maps of one face that its card shows: for the predicted and for the given class, or what there is."""
     targets = why.targets[0].tolist()
     wanted = {predicted: "predicted", **({label: "given"} if label >= 0 and label != predicted else {})}
     shown = [(targets.index(target), role) for target, role in wanted.items() if target in targets]
     shown = [(0, "any class")] if why.class_free else shown or [(0, "explained")]
     columns = [column for column, _ in shown]
-    tiles = heat(tile_of(why.evidence()[:, columns], side), scale=scale)[0]
+    evidence = tile_of(why.evidence()[:, columns], tile_side(max(why.maps.shape[2:])))
+    tiles = heat(evidence, scale=scale)[0]
     called = ["all classes" if why.class_free else names[targets[column]] for column in columns]
     words = [(name, role, why.remark(0, column)) for name, (column, role) in zip(called, shown, strict=True)]
     return _Drawn(words, list(tiles))

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, zip_longest
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,12 +28,14 @@ class Report:
 
     faces: at least the samples of the run; None for tables, which show no face
     limit: so many faces are shown at most; scale: what full colour of a map stands for, a name of `render.SCALES`
+    force: replace files that no report has written
     """
 
     run: Run
     faces: Samples | None = None
     limit: int = 500
     scale: str = "image"
+    force: bool = False
 
     @property
     def samples(self) -> Samples:
@@ -70,14 +73,22 @@ class Report:
     def title(self) -> str:
         """Network and dataset."""
         spec = self.run.manifest.get("dataset", {}).get("spec", "faces")
-        return f"{self.card.get('architecture', 'Network')} on {spec.partition(':')[0]}"
+        return f"{self.network} on {spec.partition(':')[0]}"
 
     @property
-    def command(self) -> str:
-        """What writes this report again."""
-        limit = "" if self.limit == 500 else f" --limit {self.limit}"
-        scale = "" if self.scale == "image" else f" --scale {self.scale}"
-        return f"inspect-fer report {shlex.quote(str(self.run.folder))}{limit}{scale}"
+    def network(self) -> str:
+        """What its checkpoint is called, else its architecture."""
+        origin = self.run.manifest.get("model", {}).get("origin") or self.card.get("architecture", "Network")
+        return str(origin).replace("\\", "/").rpartition("/")[2].removesuffix(".safetensors")
+
+    def command(self, out: Path, form: str = "html", figures: Sequence[str] = ()) -> str:
+        """What writes this report into a folder again, in one of its forms."""
+        words = ["inspect-fer", "report", str(self.run.folder)]
+        words += [] if self.limit == 500 else ["--limit", str(self.limit)]
+        words += [] if self.scale == "image" else ["--scale", self.scale]
+        words += [] if out == self.run.folder else ["--out", str(out)]
+        words += [] if form == "html" else ["--format", form]
+        return shlex.join([*words, *(word for name in figures for word in ("--figure", name))])
 
     @cached_property
     def scores(self) -> Mapping[str, Any]:

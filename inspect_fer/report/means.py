@@ -1,10 +1,12 @@
 """Mean map of each class over its mean face: where a network looks when it says so."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from inspect_fer.report.stored import parts_of
 from inspect_fer.schema import Explanation, Run, Samples
 
 FACES = 100
@@ -37,7 +39,7 @@ def class_means(run: Run, faces: Samples) -> ClassMeans:
     found = ClassMeans(classes, torch.stack(means) if means else torch.empty(0, 1, 1, 1, dtype=torch.uint8), {}, {})
     said = dict(zip(run.prediction.ids, predicted.tolist(), strict=True))
     for method in run.explanations:
-        found.maps[method], found.counts[method] = _mean_maps(run.explanations[method], said, classes)
+        found.maps[method], found.counts[method] = _mean_maps(parts_of(run, method), said, classes)
     return found
 
 
@@ -62,21 +64,27 @@ def _mean_face(faces: Samples) -> Tensor:
     return faces.pixels[:].float().mean(0).round().byte()
 
 
-def _mean_maps(why: Explanation, said: dict[str, int], classes: list[int]) -> tuple[Tensor, list[int]]:
+def _mean_maps(parts: Iterable[Explanation], said: dict[str, int], classes: list[int]) -> tuple[Tensor, list[int]]:
     """(K', H, W) and how many maps each is the mean of; zeros where there are none."""
+    sums, counts, last = [torch.zeros(1, 1, dtype=torch.float64)] * len(classes), [0] * len(classes), None
+    for last in parts:
+        for place, maps in enumerate(_said_maps(last, said, classes)):
+            sums[place] = sums[place] + maps.double().sum(0)
+            counts[place] += len(maps)
+    if last is None or not (classes and len(last)):
+        return torch.zeros(len(classes), *(last.input_size[1:] if last else (1, 1))), counts
+    means = torch.stack([(total / max(count, 1)).float() for total, count in zip(sums, counts, strict=True)])
+    return replace(last.of([0] * len(classes)), maps=means[:, None]).evidence()[:, 0], counts
+
+
+def _said_maps(why: Explanation, said: dict[str, int], classes: list[int]) -> Iterable[Tensor]:
+    """Of each class the finite maps (M, h, w) for it, over the faces that are predicted to be it."""
     predicted = torch.tensor([said[name] for name in why.ids], dtype=torch.int64)
     wanted = why.targets == predicted[:, None]
     has, column = wanted.any(1), wanted.int().argmax(1) if len(why) else predicted
     if why.class_free:
         has, column = torch.ones_like(has), torch.zeros_like(column)
-    means, counts = [], []
     for name in classes:
         rows = (has & (predicted == name)).nonzero().flatten()
         maps = why.maps[rows, column[rows]]
-        maps = maps[maps.isfinite().flatten(1).all(1)]
-        means.append(maps.float().mean(0) if len(maps) else torch.zeros(why.maps.shape[2:]))
-        counts.append(len(maps))
-    if not means:
-        return torch.empty(0, *why.input_size[1:]), []
-    mean = replace(why.of([0] * len(means)), maps=torch.stack(means)[:, None]) if len(why) else None
-    return (mean.evidence()[:, 0] if mean else torch.zeros(len(means), *why.input_size[1:])), counts
+        yield maps[maps.isfinite().flatten(1).all(1)]

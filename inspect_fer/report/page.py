@@ -8,18 +8,20 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from inspect_fer.files import write_whole
 from inspect_fer.lookup import lookup
 from inspect_fer.render import SCALE_NOTES, curves_figure, data_uri, heat
 from inspect_fer.render.look import FIRST, GLOW, SECOND
 from inspect_fer.render.report_drawing import network_drawing
-from inspect_fer.report.album import SIDE, clear, face_bytes, place_of, row_bytes, strip_bytes, tile_of
+from inspect_fer.report.album import SIDE, face_bytes, place_of, row_bytes, strip_bytes, tile_of
 from inspect_fer.report.augmented import changed_faces
 from inspect_fer.report.facts import facts
 from inspect_fer.report.figures import FIGURES
 from inspect_fer.report.gallery import Card, cards
 from inspect_fer.report.material import FEW, Report
 from inspect_fer.report.means import strongest
-from inspect_fer.report.scores import matrix, tables
+from inspect_fer.report.ours import clear, pages_of, require_ours
+from inspect_fer.report.scores import in_words, matrix, tables
 from inspect_fer.schema import Run, Samples
 
 BUDGET = 13_600_000
@@ -29,6 +31,7 @@ AUGMENTED = 4
 RIGHT = 24
 """So many right answers stand on the page of a class; the page of its cell has all of them."""
 MEASURED = ("loss", "accuracy")
+STATIC = ("style.css", "filter.js")
 CHARTS = ("roc", "precision-recall", "reliability")
 
 
@@ -39,37 +42,41 @@ def write_report(
     limit: int = 500,
     scale: str = "image",
     out: Path | None = None,
+    force: bool = False,
 ) -> Path:
     """Write `index.html` and the folder `report` into the run's folder, or into `out`; return the index's path.
 
     faces: holds at least the samples of the run; at most `limit` of them are shown; scale: what full colour of a map
     stands for, a name of `render.SCALES`. The training curves are those of the network's card. Nothing is computed by
-    the network. Raises DataError when a face of the run is missing, UnknownNameError for another scale.
+    the network. Raises DataError when a face of the run is missing, UnknownNameError for another scale, RunError where
+    files of another origin would have to give way, unless `force`.
     """
-    return write_pages(Report(run, faces, limit, scale), out or run.folder)
+    return write_pages(Report(run, faces, limit, scale, force), out or run.folder)
 
 
 def write_pages(report: Report, out: Path) -> Path:
     """Write all pages of a report; see `write_report`."""
     lookup(SCALE_NOTES, report.scale, "scale")
     inner = out / "report"
+    if not report.force:
+        require_ours([out / "index.html", *(inner / name for name in STATIC), *pages_of(inner)])
     (inner / "pictures").mkdir(parents=True, exist_ok=True)
     clear(inner)
     shown = cards(report, inner / "pictures", budget=BUDGET)
     pages = environment()
-    for name in ("style.css", "filter.js"):
-        (inner / name).write_text(pages.get_template(name).render(colours=style_colours()), encoding="utf-8")
-    common = _common(report, shown)
+    for name in STATIC:
+        write_whole(inner / name, pages.get_template(name).render(colours=style_colours()).encode())
+    common = _common(report, shown, out)
     means = _write_means(report, inner / "pictures")
-    written = {out / "index.html": ("index.html", _index(report, shown, means, inner))}
+    written = {}
     for name in common["class_pages"]:
         written[inner / f"class-{name}.html"] = "class.html", _class_page(report, shown, means, name)
     for cell in common["cell_pages"]:
         written[inner / "cell-{}-{}.html".format(*cell)] = "cell.html", _cell_page(report, shown, cell)
+    written[out / "index.html"] = "index.html", _index(report, shown, means, inner)
     for path, (template, words) in written.items():
         up, home = ("report/", "index.html") if path.parent == out else ("", "../index.html")
-        text = pages.get_template(template).render(**common, **words, up=up, home=home)
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, pages.get_template(template).render(**common, **words, up=up, home=home).encode())
     return out / "index.html"
 
 
@@ -85,11 +92,12 @@ def environment() -> Environment:
     )
     found.filters["percent"] = lambda value, digits=1: "none" if value is None else f"{100 * value:.{digits}f} %"
     found.filters["score"] = lambda value, digits=3: "none" if value is None else f"{value:.{digits}f}"
+    found.filters["shown"] = in_words
     found.filters["thousands"] = lambda value: f"{value:,}".replace(",", "\u202f")
     return found
 
 
-def _common(report: Report, shown: Sequence[Card]) -> dict[str, Any]:
+def _common(report: Report, shown: Sequence[Card], out: Path) -> dict[str, Any]:
     """What every page says."""
     there = {name for card in shown for name in (card.given, card.answer) if name >= 0}
     return {
@@ -99,7 +107,7 @@ def _common(report: Report, shown: Sequence[Card]) -> dict[str, Any]:
         "cell_pages": sorted({(card.given, card.answer) for card in shown if card.given >= 0}),
         "methods": list(report.run.explanations),
         "scale_note": SCALE_NOTES[report.scale],
-        "again": report.command,
+        "again": report.command(out),
         "made": report.run.manifest.get("command", ""),
         "totals": report.totals,
         "statuses": [status for status, count in report.totals.items() if count],
@@ -144,7 +152,7 @@ def _class_page(report: Report, shown: Sequence[Card], means: Mapping[str, Any],
         "groups": groups,
         "cards": [card for found in groups.values() for card in found],
         "means": means,
-        "column": [(given, cells[name]) for given, cells in matrix(report)],
+        "column": sorted(((given, cells[name]) for given, cells in matrix(report)), key=lambda one: -one[1]["n"]),
     }
 
 

@@ -29,7 +29,16 @@ SET_SCORES = {
 
 ScoreRow = tuple[str, float | None, float | None, tuple[float, float] | None]
 """Name, value, what always answering the majority class gets, 95 % interval."""
+ABSOLUTE = ("error", "ece", "loss")
+"""Scores that are no share of anything."""
 CELLS: tuple[By, ...] = ("count", "row", "column")
+
+
+def in_words(value: float | None, name: str = "", digits: int = 1) -> str:
+    """A score as text: in percent, but for calibration errors and losses."""
+    if value is None:
+        return "none"
+    return f"{value:.3f}" if any(word in name.lower() for word in ABSOLUTE) else f"{100 * value:.{digits}f} %"
 
 
 def score_rows(report: Report) -> list[ScoreRow]:

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -55,7 +56,7 @@ def test_tables_on_the_terminal(call, runs):
 def test_a_page_is_written_and_says_how_to_make_it_again(call, runs):
     code, out, _ = call("compare first second --out compared.html --limit 2 --seed 3")
     assert code == 0
-    assert "compared.html (0." in out
+    assert re.search(r"compared\.html \(\d+(\.\d)? kB\)", out)
     html = (runs / "compared.html").read_text(encoding="utf-8")
     assert "inspect-fer compare first second --out compared.html --limit 2 --seed 3" in html
     assert html.count('class="duel"') == 2 + 2
@@ -127,6 +128,22 @@ def test_nothing_is_replaced_unless_asked(call, runs):
     assert (runs / "mine.html").read_text() == "mine"
     assert call("compare first second --out mine.html --force")[0] == 0
     assert (runs / "mine.html").read_text() != "mine"
+
+
+def test_a_place_that_cannot_be_written_is_told_before_any_work(call, runs):
+    code, out, err = call("compare first second --out first/run.json/below/compared.json")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "Name a place that can be written" in err
+    assert call("compare first second --out new/folder/compared.json")[0] == 0
+
+
+def test_a_damaged_card_says_of_which_run(call, runs):
+    manifest = json.loads((runs / "second" / "run.json").read_text())
+    del manifest["card"]["architecture"]
+    (runs / "second" / "run.json").write_text(json.dumps(manifest))
+    code, out, err = call("compare first second")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "second" in err
 
 
 @pytest.mark.parametrize(

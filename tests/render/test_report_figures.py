@@ -10,9 +10,12 @@ import torch
 from inspect_fer.render import png_bytes, svg_text
 from inspect_fer.render.report_drawing import network_drawing, network_figure
 from inspect_fer.render.report_figures import (
+    MARGIN,
+    SHEET,
     counts_figure,
     intervals_figure,
     mean_sheet,
+    on_page,
     picture_figure,
     ranking_figure,
     sets_figure,
@@ -60,6 +63,36 @@ def sheet():
 def test_figures_are_drawn_as_png_and_svg(make):
     assert png_bytes(make()).startswith(b"\x89PNG")
     assert "<svg" in svg_text(make())
+
+
+@pytest.mark.parametrize("name", set(FIGURES) - {"words"})
+def test_on_a_page_a_figure_keeps_to_the_margins_and_its_legend_below_the_axes(name):
+    drawing = on_page(FIGURES[name](), "Made with it")
+    assert drawing.get_size_inches().tolist() == pytest.approx(SHEET)
+    drawing.draw_without_rendering()
+    edge = 0.9 * MARGIN * drawing.dpi
+    for place in drawing.axes:
+        box = place.get_tightbbox()
+        assert min(box.x0, box.y0) >= edge
+        assert box.x1 <= drawing.bbox.width - edge
+        assert box.y1 <= drawing.bbox.height - edge
+        for legend in drawing.legends:
+            assert legend.get_window_extent().y1 <= box.y0
+            assert legend.get_window_extent().y0 >= edge
+
+
+def test_a_page_of_words_has_room_for_many():
+    drawing = on_page(words_figure("Title", [("a", "b")] * 12, [(f"name {n}", "c" * 300) for n in range(60)]), "Made")
+    drawing.draw_without_rendering()
+    boxes = [words.get_window_extent() for words in drawing.texts]
+    assert min(box.y0 for box in boxes[:-1]) > MARGIN * drawing.dpi * 0.9
+    assert max(box.x1 for box in boxes) < drawing.bbox.width - MARGIN * drawing.dpi * 0.5
+
+
+def test_the_drawing_says_what_is_orange():
+    said = [words.get_text() for words in network_figure(ROWS, "stages.1").axes[0].texts]
+    assert "orange: what CAM methods read, stages.1" in said
+    assert not any("orange" in words.get_text() for words in network_figure(ROWS).axes[0].texts)
 
 
 def test_a_class_that_begins_an_underscore_is_in_the_legend():

@@ -47,6 +47,11 @@ def test_filters_links_and_switches_work(open_tab, made_up, learnt, told, layers
     assert tab.locator('.method[data-method="layer-cam"]:visible').count() == found
     tab.locator("[name=to]").fill("1")
     assert shown() == 0
+    tab.locator("[name=from]").fill("90")  # one end takes the other along
+    assert tab.locator("[name=to]").input_value() == tab.locator("[name=high]").inner_text() == "90"
+    tab.locator("[name=to]").fill("10")
+    assert tab.locator("[name=from]").input_value() == "10"
+    assert shown() == 0
     assert tab.locator(".none").is_visible()
     tab.locator(".thumb").first.click()  # leads to a face that the filters hide
     tab.wait_for_function("document.querySelector('.count').textContent.startsWith('30')")
@@ -79,6 +84,39 @@ def test_pages_fit_a_telephone(open_tab, made_up, learnt, told, layers):
         tab.goto(page.as_uri())
         assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
         assert tab.locator(".face:visible").count() > 1
+
+
+def test_nothing_is_cut_on_a_telephone(open_tab, made_up):
+    """The table of classes loses a column rather than half of one; what scrolls has a shadow at its edge."""
+    tab = open_tab(420)
+    tab.goto(write_report(*made_up()).as_uri())
+    assert tab.locator("#classes .scroll").evaluate("(box) => box.scrollWidth - box.clientWidth") <= 0
+    assert tab.locator("#classes .spare:visible").count() == 0
+    assert (
+        tab.locator(".scroll").first.evaluate("(box) => getComputedStyle(box).backgroundAttachment").count("local") == 2
+    )
+
+
+def test_the_filters_stand_in_rows(open_tab, made_up):
+    tab = open_tab(1400)
+    tab.goto(write_report(*made_up()).as_uri())
+    tops = [box["y"] for box in (label.bounding_box() for label in tab.locator(".filters label").all())]
+    assert len(set(tops)) == 2
+    assert tops == sorted(tops)
+    assert tops.count(tops[-1]) >= 2
+    for number in (0, 3):  # words stand as high over a slider as over a list
+        assert tab.locator(".filters label").nth(number).locator("select, input").bounding_box()["height"] > 30
+
+
+def test_charts_have_no_bright_border_in_the_dark_and_are_of_one_height(open_tab, made_up):
+    tab = open_tab(1400)
+    tab.emulate_media(color_scheme="dark")
+    tab.goto(write_report(*made_up()).as_uri())
+    plates = tab.locator("#curves .plate")
+    assert plates.first.evaluate("(plate) => getComputedStyle(plate).borderTopColor").endswith(", 0)")
+    heights = [plate.bounding_box()["height"] for plate in plates.all()]
+    assert len(heights) == 3
+    assert max(heights) - min(heights) < 1
 
 
 def test_a_tile_shows_its_own_map_and_nothing_of_its_neighbour(open_tab, made_up):

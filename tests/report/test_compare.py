@@ -411,7 +411,9 @@ def test_the_verdict_names_the_better_network_and_says_whether_it_is_chance(tmp_
         e = run_of(tmp_path / "e", labels, [0] * 20 + [1] * 20)
         f = run_of(tmp_path / "f", labels, [1] * 19 + [0] * 21)
         found = compare([e, f][::order])
-        low, high = map(float, re.search(r"\((.*) to (.*)\): no more", verdict(found, found.pairs[0])).groups())
+        low, high = re.search(r"\((.*) to (.*)\): no more", verdict(found, found.pairs[0])).groups()
+        assert low.startswith("\u2212")  # a minus, not a hyphen
+        low, high = (float(end.replace("\u2212", "-")) for end in (low, high))
         assert low < 0 < high
     found = compare([b, run_of(tmp_path / "d", labels, better)])
     assert verdict(found, found.pairs[0]) == "b and d get equally many faces right."

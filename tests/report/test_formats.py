@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,8 @@ import torch
 from PIL import Image
 
 from inspect_fer.errors import ConfigError, UnknownNameError
-from inspect_fer.report import FACELESS, FIGURES, FORMATS, Report
+from inspect_fer.render.report_figures import on_page
+from inspect_fer.report import FACELESS, FIGURES, FORMATS, Report, formats
 
 EVERYTHING = {
     *("scores", "confusion", "confusion-by-row", "confusion-by-column", "sets", "roc", "precision-recall"),
@@ -37,6 +39,33 @@ def test_every_figure_is_drawn_and_written(whole, tmp_path):
     (drawn,) = FORMATS["png"](whole, tmp_path, ["roc"])
     with Image.open(drawn) as picture:
         assert min(picture.size) > 500
+
+
+def test_every_figure_holds_the_command_that_makes_it_again(whole, tmp_path):
+    command = f"inspect-fer report {whole.run.folder} --out {tmp_path / 'here'} --format"
+    for path in FORMATS["svg"](whole, tmp_path / "here", ["roc", "mistakes"]):
+        if path.suffix == ".svg":
+            assert f"<dc:description>{command} svg --figure roc</dc:description>" in path.read_text()
+        else:
+            with Image.open(path) as picture:
+                assert picture.info["Description"] == f"{command} svg --figure mistakes"
+    (drawn,) = FORMATS["png"](whole, tmp_path / "here", ["roc"])
+    with Image.open(drawn) as picture:
+        assert picture.info["Description"] == f"{command} png --figure roc"
+
+
+def test_pages_of_a_pdf_are_of_one_size_and_say_the_command(whole, tmp_path, monkeypatch):
+    captions = []
+    monkeypatch.setattr(formats, "on_page", lambda page, caption: captions.append(caption) or on_page(page, caption))
+    (path,) = FORMATS["pdf"](whole, tmp_path, ["roc", "network", "mistakes"])
+    sizes = re.findall(rb"/MediaBox \[ ?0 0 ([\d.]+) ([\d.]+)", path.read_bytes())
+    assert len(sizes) == 4
+    assert len(set(sizes)) == 1
+    again = f"Made with inspect-fer report {whole.run.folder} --format pdf"
+    if tmp_path != whole.run.folder:
+        again = again.replace(" --format", f" --out {tmp_path} --format")
+    assert captions[0] == f"{again} --figure roc --figure network --figure mistakes"
+    assert captions[1:] == [f"{again} --figure {name}" for name in ("roc", "network", "mistakes")]
 
 
 def test_a_pdf_has_a_page_of_words_and_a_page_a_figure(whole, tmp_path):

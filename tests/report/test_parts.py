@@ -11,12 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from inspect_fer.report import Report
+from inspect_fer.render import SCALES
+from inspect_fer.report import FIGURES, Report
 from inspect_fer.report.album import one_size, place_of, strip_bytes, tile_side
 from inspect_fer.report.augmented import MANY, changed_faces
+from inspect_fer.report.gallery import cards
 from inspect_fer.report.material import FEW, choose, take_turns
 from inspect_fer.report.means import class_means, strongest
 from inspect_fer.report.ranking import POINTS, rankings
+from inspect_fer.report.stored import maps_of
+from inspect_fer.runs.store import StoredMaps, write_maps
 from inspect_fer.schema import Prediction, Run, Samples
 
 
@@ -189,6 +193,37 @@ def test_methods_are_read_one_after_the_other(made_up, report):
     lazy = Lazy(run.explanations)
     report(replace(run, explanations=lazy), faces)
     assert 1 <= lazy.most <= 2  # the next is read before the name of the last is free
+
+
+def test_stored_maps_are_read_a_shard_at_a_time_and_mean_the_same(made_up, told, tmp_path, monkeypatch):
+    run, faces = made_up(n=20)
+    for name in run.explanations:
+        why = run.explanations[name]
+        why.maps[:] = why.maps.half().float()  # as precise as they are stored
+        for start in (0, 8, 16):
+            write_maps(tmp_path / f"{name}-{start}.npy", why.of(list(range(start, min(start + 8, 20)))), {})
+    places = {name: [tmp_path / f"{name}-{start}.npy" for start in (0, 8, 16)] for name in run.explanations}
+    stored = replace(run, explanations=StoredMaps(places, run.prediction))
+    monkeypatch.setattr(StoredMaps, "__getitem__", None)  # reads all shards of a method
+    found, expected = (class_means(one, faces) for one in (stored, run))
+    assert found.counts == expected.counts
+    for name, maps in expected.maps.items():
+        torch.testing.assert_close(found.maps[name], maps, atol=2e-3, rtol=2e-3)
+    (tmp_path / "pictures").mkdir()
+    for scale in SCALES:
+        views = [
+            [
+                (card.row, card.methods)
+                for card in cards(Report(one, faces, scale=scale), tmp_path / "pictures", budget=10**9)
+            ]
+            for one in (stored, run)
+        ]
+        assert views[0] == views[1]
+    assert {name: one.ids for name, one in maps_of(stored, "grad-cam", ["face/3", "face/17"]).items()} == {
+        "face/3": ("face/3",),
+        "face/17": ("face/17",),
+    }
+    assert FIGURES["mistakes"](Report(stored, faces)).size == FIGURES["mistakes"](Report(run, faces)).size
 
 
 def test_a_large_run_reads_only_the_faces_that_it_shows(made_up, report):

@@ -66,13 +66,67 @@ def test_it_says_what_was_run_and_how_well(tmp_path, made_up, learnt, report):
         "inspect-fer run --model resnet18",
         f"inspect-fer report {tmp_path}",
         "train.epochs",
-        "Options.wrong",
+        "<dt>Wrong</dt><dd>0.1</dd>",
+        "<dt>Read from</dt><dd>synthetic:30</dd>",
+        "Labels of the split test",
         "4 rows of the source left out: blank picture",
         "Training",
         "Calibration",
     ):
         assert words in html, words
     assert "{&#39;" not in html  # no dictionary is shown as Python writes it
+    assert "None" not in html
+
+
+def test_it_says_which_network(made_up, told, report):
+    run, faces = made_up(n=7)
+    model = {"origin": "/nets/mine.safetensors", "sha256": "0123456789abcdef" * 4, "parameters": 9}
+    html = report(told(run, model=model), faces)
+    assert "<h1>mine on synthetic</h1>" in html
+    assert "<dt>SHA-256 of the weights</dt><dd>0123456789ab…</dd>" in html
+    assert "<dt>Architecture</dt><dd>resnet18</dd>" in html
+
+
+def test_a_share_is_written_one_way_everywhere(tmp_path, made_up, report):
+    run, faces = made_up()
+    html = report(run, faces)
+    row = run.metrics["per_class"]["fear"]
+    percents = [f"{100 * row[name]:.1f} %" for name in ("precision", "recall", "f1")]
+    one = (tmp_path / "report" / "class-2.html").read_text()
+    table = html[html.index('id="classes"') :]
+    line = re.findall(r"<td>(?:<b>)?([^<]*)", table[table.index(">fear<") :])[:3]
+    assert line == percents
+    assert all(f"<dd>{value}</dd>" in one for value in percents)
+    scores = html[html.index('id="scores"') : html.index('id="confusion"')]
+    assert set(re.findall(r"<b>([^<]*)</b>", scores)) >= {"66.7 %", f"{run.metrics['ece']:.3f}"}
+    assert len(re.findall(r"<b>[\d.]+ %</b>", scores)) == 7
+
+
+def test_what_is_taken_for_a_class_stands_in_falling_order(tmp_path, made_up, report):
+    run, faces = made_up(n=70)
+    answers = torch.tensor([0] * 2 + [0] * 5 + [0] * 3 + [1] * 60)
+    labels = torch.tensor([1] * 2 + [2] * 5 + [3] * 3 + [1] * 60)
+    logits = torch.nn.functional.one_hot(answers, 7) * 9.0
+    report(replace(run, prediction=replace(run.prediction, logits=logits, labels=labels), metrics={}), faces)
+    page = (tmp_path / "report" / "class-0.html").read_text()
+    table = page[page.index("Answered anger, given") :]
+    counts = re.findall(r"<td>(\d+)</td>", table[: table.index("</table>")])
+    assert counts == ["5", "3", "2"]
+
+
+def test_mean_maps_say_of_how_many_faces_and_galleries_under_which_map(made_up, report):
+    run, faces = made_up()
+    html = report(run, faces)
+    counts = run.prediction.predicted.bincount().tolist()
+    shown = re.findall(r"n = (\d+)", html[html.index('id="means"') :])
+    assert shown == [str(count) for count in counts] * 2
+    assert html.count("Under the grad-cam map for the answer.") == 2
+
+
+def test_a_larger_limit_is_advised_where_faces_were_left_out_alone(made_up, report):
+    run, faces = made_up()
+    assert "with a larger" not in report(run, faces)
+    assert "with a larger" in report(run, faces, limit=10)
 
 
 def test_names_are_escaped_on_every_page(tmp_path, made_up, learnt, told, layers, report):
@@ -105,8 +159,8 @@ def test_every_picture_has_words_and_every_chart_a_table(made_up, learnt, report
 
 def test_every_figure_says_the_command_that_makes_it_again(tmp_path, made_up, learnt, told, layers, report):
     run, faces = made_up()
-    html = report(told(learnt(run), layers=layers), faces, limit=20, scale="own")
-    command = f"inspect-fer report {tmp_path} --limit 20 --scale own --format svg --figure "
+    html = report(told(learnt(run), layers=layers), faces, limit=20, scale="own", out=tmp_path / "else")
+    command = f"inspect-fer report {tmp_path} --limit 20 --scale own --out {tmp_path / 'else'} --format svg --figure "
     found = set(re.findall(re.escape(command) + r"([\w-]+)</code>", html))
     assert {"roc", "precision-recall", "reliability", "training", "network", "labels", "scores"} <= found
     assert {"class-means", "mistakes", "uncertain", "random", "confusion-by-row"} <= found

@@ -43,7 +43,11 @@ function reveal() {
   setTimeout(() => face.scrollIntoView());
 }
 
-form.addEventListener("input", filter);
+form.addEventListener("input", (event) => {
+  const { from, to } = form.elements;
+  if (Number(from.value) > Number(to.value)) (event.target === from ? to : from).value = event.target.value;
+  filter();
+});
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("reset", () => setTimeout(filter));
 addEventListener("hashchange", reveal);
