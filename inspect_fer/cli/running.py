@@ -1,7 +1,6 @@
 """`run`, `runs`, `verify`, `rm`."""
 
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +13,8 @@ from inspect_fer.errors import ConfigError, RunError
 if TYPE_CHECKING:
     from inspect_fer.runs.engines import Engine
 
+WIDE = 120
+"""Columns that a terminal needs for all that is said of runs."""
 RunFolder = Annotated[Path, typer.Argument(help="A run's folder.")]
 
 
@@ -74,6 +75,8 @@ def run_dataset(  # a user's choices, all with defaults
     network = load(model)
     faces = samples_for(network.card, data, split)
     target, chosen = target_of(targets, network.card.class_names), [name for name in methods.split(",") if name.strip()]
+    if not chosen:
+        raise ConfigError("Name a method with --methods, such as grad-cam; all stands for every one.")
     asked = Asked.of(chosen, targets=target, layer=layer, fusion=fusion, precision=precision, memory=memory)
     part, who = _share(share), _engine(engine, workers, address)
     if dry_run:
@@ -97,7 +100,15 @@ def run_dataset(  # a user's choices, all with defaults
         return
     print_scores(dict(run.metrics), f"{Path(model).stem} on {data.partition(':')[0]}, {split}")
     print_worth(run.explanations)
-    typer.echo(f"{len(run)} faces, {len(run.explanations)} methods: {run.folder}")
+    typer.echo(f"{_counted(len(run), 'face')}, {_counted(len(run.explanations), 'method')}: {run.folder}")
+    if limit is not None and limit < len(run):
+        typer.echo(
+            f"{limit:,} of {_counted(len(run), 'face')} are explained; the same without --limit explains the rest."
+        )
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _share(words: str) -> tuple[int, int]:
@@ -112,7 +123,10 @@ def _engine(name: str, workers: int, address: str | None) -> "Engine | None":
     from inspect_fer.runs import on_ray
 
     engines = {"local": None, "ray": on_ray(workers, address)}
-    return lookup(engines, name, "engine")
+    chosen = lookup(engines, name, "engine")
+    if address and chosen is None:
+        raise ConfigError(f"--address {address} is of a Ray cluster; say --engine ray as well.")
+    return chosen
 
 
 def list_runs(
@@ -120,40 +134,59 @@ def list_runs(
 ) -> None:
     """List the runs of a folder, the newest first."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from inspect_fer.explain.budget import in_words
     from inspect_fer.runs import run_folders
     from inspect_fer.runs.overview import summary
 
-    found = run_folders(folder) if folder.is_dir() else []
+    found = list(map(summary, run_folders(folder))) if folder.is_dir() else []
     if not found:
         raise RunError(f"There is no run in {folder}. `inspect-fer run ... --out {folder}/first` makes one.")
-    table = Table("run", "network", "dataset", "faces", "accuracy", "methods", "size", "made")
-    for column in ("faces", "accuracy", "size"):
-        next(shown for shown in table.columns if shown.header == column).justify = "right"
-    for line in map(summary, found):
-        state = line.problem or ("-" if line.accuracy is None else f"{line.accuracy:.2%}")
-        methods = ", ".join(line.methods) or "-"
-        table.add_row(
-            line.name, line.network, line.dataset, f"{line.faces:,}", state, methods, in_words(line.size), line.made
-        )
-    Console().print(table)
+    lines = [
+        {
+            "run": line.name,
+            "network": line.network,
+            "dataset": line.dataset,
+            "faces": f"{line.faces:,}",
+            "accuracy": line.problem or ("-" if line.accuracy is None else f"{line.accuracy:.2%}"),
+            "methods": ", ".join(line.methods) or "-",
+            "size": in_words(line.size),
+            "made": line.made,
+        }
+        for line in found
+    ]
+    console = Console()
+    if not console.is_terminal:
+        typer.echo("\n".join("\t".join(words) for words in (lines[0], *(line.values() for line in lines))))
+        return
+    narrow = {"dataset", "methods", "size"} if console.width < WIDE else set()
+    table = Table()
+    for name in (name for name in lines[0] if name not in narrow):
+        table.add_column(name, overflow="fold", justify="right" if name in {"faces", "size"} else "left")
+    for line in lines:
+        table.add_row(*(escape(words) for name, words in line.items() if name not in narrow))
+    console.print(table)
 
 
 def verify_run(
     run: RunFolder,
     samples: Annotated[int, typer.Option(min=1, help="How many samples to explain once more.")] = 16,
     seed: Annotated[int, typer.Option(help="Draws the samples.")] = 0,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="The network's file, if it has moved.")] = None,
+    data: Annotated[str | None, typer.Option("--data", "-d", help="KIND:PATH of the dataset, if it has moved.")] = None,
 ) -> None:
     """Explain some samples of a run once more, as its manifest says, and compare with what is stored."""
     from rich.console import Console
     from rich.table import Table
 
+    from inspect_fer.models.checkpoint import load
     from inspect_fer.runs import verify
 
+    network = None if model is None else load(model)
     with progress() as track:
-        found = verify(run, samples=samples, seed=seed, tick=track("verifying"))
+        found = verify(run, model=network, spec=data, samples=samples, seed=seed, tick=track("verifying"))
     table = Table("", "difference", "allowed")
     for name, far in {"answers": found.answers, **found.maps}.items():
         table.add_row(name, f"{far:.1e}", f"{found.allowed.get(name, min(found.allowed.values(), default=2e-3)):.1e}")
@@ -163,7 +196,9 @@ def verify_run(
             f"{run} does not say what its network says now: {', '.join(found.differing)}. Other versions of the "
             "libraries, or another dataset? Make the run again."
         )
-    typer.echo(f"{found.samples} samples of {run} are what the network says: length of the difference over length.")
+    typer.echo(
+        f"{_counted(found.samples, 'sample')} of {run}: as the network says (length of the difference over length)."
+    )
 
 
 def remove_run(
@@ -173,14 +208,17 @@ def remove_run(
 ) -> None:
     """Remove runs, after asking."""
     from inspect_fer.explain.budget import in_words
+    from inspect_fer.runs.folder import remove
     from inspect_fer.runs.overview import summary
 
     for folder in runs:
         if not (folder / "run.json").is_file():
             raise RunError(f"{folder} holds no run; only runs are removed.")
-    for folder in runs:
+        if folder.is_symlink():
+            raise RunError(f"{folder} is a link; name the run itself: {folder.resolve()}.")
+    for folder in {folder.resolve(): folder for folder in runs}.values():
         line = summary(folder)
-        what = f"{folder} ({line.network} on {line.dataset}, {line.faces:,} faces, {in_words(line.size)})"
+        what = f"{folder} ({line.network} on {line.dataset}, {_counted(line.faces, 'face')}, {in_words(line.size)})"
         if yes or typer.confirm(f"Remove {what}?"):
-            shutil.rmtree(folder)
+            remove(folder)
             typer.echo(f"removed {folder}")

@@ -1,8 +1,10 @@
 """Runs: a network's answers and explanations for a set of samples, in one folder."""
 
 from inspect_fer.runs.engines import on_ray
-from inspect_fer.runs.folder import faces_of, features_of, open_run, run_folders, save_run
+from inspect_fer.runs.faces import faces_of
+from inspect_fer.runs.folder import features_of, open_run, run_folders
 from inspect_fer.runs.make import make_part, make_run
+from inspect_fer.runs.saving import save_run
 from inspect_fer.runs.verifying import verify
 
 __all__ = [

@@ -1,9 +1,11 @@
 """Who makes the shards: this process, several of them, or a Ray cluster. All write the same bytes."""
 
+import logging
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,8 +28,8 @@ def pool(workers: int) -> Engine:
     def engine(job: Job, numbers: Sequence[int]) -> Iterator[int]:
         _require_names(job)
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(numbers)), context, _begin, (job.folder,)) as processes:
-            waiting = [processes.submit(_make, number) for number in numbers]
+        with ProcessPoolExecutor(min(workers, len(numbers)), context) as processes:
+            waiting = [processes.submit(_make, job.folder, number) for number in numbers]
             try:
                 for future in as_completed(waiting):
                     yield future.result()
@@ -42,15 +44,11 @@ def pool(workers: int) -> Engine:
     return engine
 
 
-_JOB: list[Job] = []
+_job = cache(Job.of)
 
 
-def _begin(folder: Path) -> None:
-    _JOB[:] = [Job.of(folder)]
-
-
-def _make(number: int) -> int:
-    return next(iter(_JOB[0].make([number])))[0]
+def _make(folder: Path, number: int) -> int:
+    return next(iter(_job(folder).make([number])))[0]
 
 
 class _Actor:
@@ -75,8 +73,9 @@ def on_ray(workers: int, address: str | None = None) -> Engine:
             raise RunError("Ray is not installed: pip install 'inspect_fer[ray]'.") from problem
         _require_names(job)
         if not ray.is_initialized():
-            ray.init(address=address, include_dashboard=False, log_to_driver=False)
+            ray.init(address=address, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         shards = ray.data.from_items([{"shard": number} for number in numbers], override_num_blocks=len(numbers))
         made = shards.map_batches(
             _Actor,

@@ -12,100 +12,40 @@ FOLDER/
 """
 
 import json
+import os
 import shutil
-import sys
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+import warnings
+from collections.abc import Iterable
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
 from torch import Tensor
 
-from inspect_fer.datasets import samples_for
-from inspect_fer.errors import DataError, RunError
-from inspect_fer.files import write_whole
+from inspect_fer.errors import RunError
+from inspect_fer.files import LOCK, alone, write_whole
 from inspect_fer.metrics import evaluate
-from inspect_fer.runs.plan import (
-    SHARD,
-    Group,
-    Manifest,
-    begun,
-    contents,
-    pixels_hash,
-    place_of,
-    read_manifest,
-    write_json,
-)
+from inspect_fer.runs.manifest import read_manifest
+from inspect_fer.runs.plan import Manifest, write_json
 from inspect_fer.runs.shards import about
-from inspect_fer.runs.store import StoredMaps, read_answers, read_features, write_answers, write_maps
-from inspect_fer.schema import Classifier, Explanation, Prediction, Run, Samples
+from inspect_fer.runs.store import StoredMaps, read_answers, read_features
+from inspect_fer.schema import Prediction, Run
 
 STALE = 3600.0
 """Seconds after which a half-written file has no writer any more."""
+ON = "Start the same run again: it goes on."
 
 
-def save_run(
-    folder: str | Path,
-    model: Classifier,
-    faces: Samples,
-    prediction: Prediction,
-    explanations: Explanation | Mapping[str, Explanation] | None = None,
-    *,
-    command: str | None = None,
-    overwrite: bool = False,
-) -> Run:
-    """Write what was computed already as a run, and open it.
-
-    explanations: of the samples or of some of them, one or several by name
-    command: what made it, by default this process's command line
-    Raises RunError when the folder is taken (and not `overwrite`) or cannot be written; nothing is left half done.
-    """
-    folder = Path(folder)
-    require_free(folder, overwrite=overwrite)
-    if isinstance(explanations, Explanation):
-        explanations = {str(explanations.method["name"]): explanations}
-    _require_one_set(faces, prediction, explanations or {})
-    aside = folder.with_name(f".{folder.name}.{time.time_ns()}.part")
-    manifest = begun(model, faces, shard=SHARD, threads=torch.get_num_threads(), command=command or " ".join(sys.argv))
-    try:
-        _save(aside, manifest, faces, prediction, explanations or {})
-        take_place(aside, folder)
-    except OSError as problem:
-        raise RunError(f"{folder} cannot be written: {problem}. What was there before is untouched.") from problem
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return open_run(folder)
-
-
-def _save(
-    folder: Path, manifest: Manifest, faces: Samples, prediction: Prediction, explanations: Mapping[str, Explanation]
-) -> None:
-    """Cut what was computed into shards."""
-    entries = {
-        name: {"method": dict(why.method), "layer": why.layer, "folder": place_of(name, why.layer)}
-        for name, why in explanations.items()
-    }
-    manifest = replace(manifest, groups=(Group(entries, None),))
-    write_json(folder / "run.json", manifest.as_dict())
-    store_faces(folder, faces)
-    for number in range(manifest.shards):
-        part = faces[manifest.rows(number)]
-        held, own = contents(part), set(part.ids)
-        answer = replace(prediction, ids=part.ids, logits=prediction.logits[manifest.rows(number)], labels=part.labels)
-        made_of = {"essence": manifest.essence(""), "contents": held}
-        write_answers(folder / manifest.path("", number), answer, torch.empty(len(part), 0), {}, made_of)
-        for name, why in explanations.items():
-            rows = [row for row, sample in enumerate(why.ids) if sample in own]
-            made_of = {"essence": manifest.essence(name), "contents": held}
-            if rows:
-                write_maps(folder / manifest.path(name, number), why.of(rows), made_of)
-    finish(folder, manifest)
+def require_writable(folder: Path) -> None:
+    """Raise RunError, before any work, where no folder can be made or nothing written."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        why = "may not be written to" if there.is_dir() else "is no folder"
+        raise RunError(f"{folder} cannot be written: {there} {why}. Name another folder.")
 
 
 def require_free(folder: Path, *, overwrite: bool) -> None:
@@ -117,21 +57,7 @@ def require_free(folder: Path, *, overwrite: bool) -> None:
 
 def _is_somebodys(path: Path) -> bool:
     """Whether this is more than what a killed process left of a file that it was writing."""
-    return not (path.name.startswith(".") and path.suffix == ".part")
-
-
-def _require_one_set(faces: Samples, prediction: Prediction, explanations: Mapping[str, Explanation]) -> None:
-    strange = [name for name, why in explanations.items() if not set(why.ids) <= set(faces.ids)]
-    if prediction.ids != faces.ids or strange:
-        raise RunError(f"{strange[0] if strange else 'The prediction'} is of other samples than the faces of the run.")
-
-
-def store_faces(folder: Path, faces: Samples) -> None:
-    """Keep the faces in the run where they belong to no dataset."""
-    if "spec" not in faces.source:
-        truth = {f"truth.{name}": values.contiguous() for name, values in faces.truth.items()}
-        tensors = {"pixels": faces.pixels[:].contiguous(), "labels": faces.labels, **truth}
-        write_whole(folder / "pixels.safetensors", save(tensors, {"ids": json.dumps(faces.ids)}))
+    return path.name != LOCK and not (path.name.startswith(".") and path.suffix == ".part")
 
 
 def take_place(aside: Path, folder: Path) -> None:
@@ -148,36 +74,64 @@ def take_place(aside: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def missing(folder: Path, manifest: Manifest) -> list[Path]:
-    """The shards that are not there, or that are of another network or other options."""
-    essences = {name: manifest.essence(name) for name in manifest.paths()}
-    return [
-        folder / path
-        for name, paths in manifest.paths().items()
-        for path in paths
-        if not _is_of(folder / path, essences[name])
-    ]
+def remove(folder: Path) -> None:
+    """Remove a run with all of its parts that are still aside. Raises OSError with the run whole where it cannot go."""
+    folder = folder.resolve()
+    old = folder.with_name(f".{folder.name}.{time.time_ns()}.old")
+    folder.rename(old)
+    for path in (old, beside(folder)):
+        shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_of(path: Path, essence: str) -> bool:
+def beside(folder: Path) -> Path:
+    """Where a run is made that is to replace another."""
+    return folder.with_name(f".{folder.name}.new")
+
+
+def missing(folder: Path, manifest: Manifest) -> dict[str, int]:
+    """How many shards of each method ("": answers) are not there, of something else, or of too few samples."""
+    paths = manifest.paths()
+    unread = [len(header_of(folder / path).get("unreadable", ())) for path in paths[""]]
+    lacking = {
+        name: sum(_lacks(folder / path, manifest, name, number, unread[number]) for number, path in enumerate(places))
+        for name, places in paths.items()
+    }
+    return {name: count for name, count in lacking.items() if count}
+
+
+def _lacks(path: Path, manifest: Manifest, name: str, number: int, unread: int) -> bool:
+    header = header_of(path)
+    asked = 0 if manifest.group(name).options is None else manifest.explained(name, number)
+    if not header:
+        return not 0 < asked <= unread  # of samples none of which can be read there is no shard
+    return header.get("essence") != manifest.essence(name) or len(header.get("ids", ())) + unread < asked
+
+
+def header_of(path: Path) -> dict[str, Any]:
+    """What a shard says of itself; nothing where there is none."""
     try:
-        return bool(about(path).get("essence") == essence)
+        return about(path)
     except RunError:
-        return False
+        return {}
 
 
 def finish(folder: Path, manifest: Manifest) -> None:
     """Gather the answers of all shards into tables, and score them."""
     prediction, unreadable = read_answers([folder / path for path in manifest.paths()[""]], manifest.card)
-    if unreadable:
-        write_json(folder / "run.json", {**manifest.as_dict(), "unreadable": unreadable})
+    with alone(folder):  # another process may have put methods beside
+        values = read_manifest(folder)
+        told = {name: value for name, value in values.items() if name != "unreadable"}
+        told |= {"unreadable": unreadable} if unreadable else {}
+        if told != values:
+            write_json(folder / "run.json", told)
     write_json(folder / "metrics.json", evaluate(prediction))
     table = BytesIO()
     prediction_table(prediction).to_parquet(table, index=False)
     write_whole(folder / "predictions.parquet", table.getvalue())
     for path in folder.rglob(".*.part"):
-        if time.time() - path.stat().st_mtime > STALE:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # its writer has just renamed it
+            if time.time() - path.stat().st_mtime > STALE:
+                path.unlink()
 
 
 def prediction_table(prediction: Prediction) -> pd.DataFrame:
@@ -193,24 +147,37 @@ def prediction_table(prediction: Prediction) -> pd.DataFrame:
 
 
 def open_run(folder: str | Path) -> Run:
-    """Open a run. Raises RunError when it is missing, unfinished, damaged, or of another version."""
+    """Open a run; methods whose maps are not all there are left out, with a warning.
+
+    Raises RunError when it is missing, unfinished, damaged, or of another version.
+    """
     folder = Path(folder)
     values = read_manifest(folder)
+    manifest = Manifest.from_dict(values)
+    lacking = missing(folder, manifest)
+    if not (folder / "predictions.parquet").is_file():
+        raise RunError(f"{unfinished(folder, manifest)} {ON}")
     try:
-        manifest = Manifest.from_dict(values)
-        if not (folder / "predictions.parquet").is_file():
-            raise RunError(f"{unfinished(folder, manifest)} Start the same run again: it goes on.")
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         prediction = _read_prediction(folder, manifest)
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise RunError(f"{folder} is damaged: {problem!r}. Make the run again.") from problem
-    stored = {name: [folder / path for path in paths] for name, paths in manifest.paths().items() if name}
-    return Run(folder, values, prediction, StoredMaps(stored, prediction), metrics)
+        raise RunError(
+            f"{folder} is damaged: predictions.parquet or metrics.json is not whole. Start the same run again: it "
+            "writes them anew."
+        ) from problem
+    left_out = ", ".join(filter(None, lacking))
+    if left_out:
+        warnings.warn(f"{unfinished(folder, manifest)} Left out: {left_out}. {ON}", stacklevel=2)
+    stored = {name: [folder / path for path in paths] for name, paths in manifest.paths().items()}
+    places = {
+        name: paths for name, paths in stored.items() if name and name not in lacking and any(map(Path.is_file, paths))
+    }
+    return Run(folder, values, prediction, StoredMaps(places, prediction), metrics)
 
 
 def unfinished(folder: Path, manifest: Manifest) -> str:
     """How far a run has come."""
-    total, lacking = sum(map(len, manifest.paths().values())), len(missing(folder, manifest))
+    total, lacking = sum(map(len, manifest.paths().values())), sum(missing(folder, manifest).values())
     return f"{folder} is not finished: {total - lacking} of {total} shards are there."
 
 
@@ -227,41 +194,17 @@ def _read_prediction(folder: Path, manifest: Manifest) -> Prediction:
 
 
 def features_of(run: Run) -> Tensor:
-    """The features of the penultimate layer, (N, D) float32 of float16, in the order of the prediction."""
-    return read_features([run.folder / path for path in Manifest.from_dict(run.manifest).paths()[""]])
+    """The features of the penultimate layer, (N, D) float32 of float16, in the order of the prediction.
 
-
-def faces_of(run: Run) -> Samples:
-    """Read the run's faces again, in its order, labelled as its network. Raises DataError where they have gone."""
-    return samples_of(run.folder, Manifest.from_dict(run.manifest)).find(run.prediction.ids)
-
-
-def samples_of(folder: Path, manifest: Manifest) -> Samples:
-    """All that a run is of, labelled as its network. Raises DataError where they are not the same any more."""
-    stored, dataset = folder / "pixels.safetensors", manifest.dataset
-    if stored.is_file():
-        return _stored_faces(stored, manifest)
-    faces = samples_for(manifest.card, dataset["spec"], dataset["split"], **dataset["options"])
-    if len(faces) < manifest.samples:
-        raise DataError(f"{dataset['spec']} has {len(faces)} samples now, of {manifest.samples} in {folder}.")
-    faces = faces[: manifest.samples]
-    if dataset.get("sha256") not in {None, pixels_hash(faces)}:
-        raise DataError(
-            f"The faces of {folder} are no longer those of {dataset['spec']}. If they were edited on purpose, save the "
-            "run with replace(faces, source={}), which keeps them in it."
+    Raises RunError where there are none: the answers were given, or no linear layer makes them.
+    """
+    found = read_features([run.folder / path for path in Manifest.from_dict(run.manifest).paths()[""]])
+    if len(found) and not found.shape[1]:
+        raise RunError(
+            f"{run.folder} holds no features: its answers were given to save_run, or its network does not make them "
+            "with a linear layer. `inspect-fer run` into another folder keeps features."
         )
-    return faces
-
-
-def _stored_faces(path: Path, manifest: Manifest) -> Samples:
-    try:
-        tensors = load_file(path)
-        with safe_open(path, "pt") as file:
-            ids = tuple(json.loads(file.metadata()["ids"]))
-    except (SafetensorError, OSError, KeyError, ValueError) as problem:
-        raise RunError(f"{path} is damaged: {problem}. Make the run again.") from problem
-    truth = {name.removeprefix("truth."): values for name, values in tensors.items() if name.startswith("truth.")}
-    return Samples(ids, tensors["pixels"], tensors["labels"], manifest.card.class_names, truth=truth)
+    return found
 
 
 def run_folders(parent: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """From a network and samples to a run: written shard by shard, so that it goes on where it was stopped."""
 
-import json
+import errno
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,13 +11,26 @@ from typing import Any, Unpack
 import torch
 
 from inspect_fer.errors import ConfigError, DataError, RunError
-from inspect_fer.explain import Options, chosen, explain
+from inspect_fer.explain import Options, chosen, examine
 from inspect_fer.explain.method import Method
 from inspect_fer.explain.targets import resolve_targets
+from inspect_fer.files import alone
 from inspect_fer.predict import network_input
 from inspect_fer.runs.engines import Engine, here, pool
-from inspect_fer.runs.folder import finish, missing, open_run, require_free, store_faces, take_place
-from inspect_fer.runs.plan import SHARD, Group, Manifest, begun, place_of, read_manifest, targets_of, write_json
+from inspect_fer.runs.faces import store_faces
+from inspect_fer.runs.folder import (
+    beside,
+    finish,
+    header_of,
+    missing,
+    open_run,
+    require_free,
+    require_writable,
+    take_place,
+)
+from inspect_fer.runs.manifest import read_manifest
+from inspect_fer.runs.plan import SHARD, Group, Manifest, as_plain, begun, contents, place_of, targets_of, write_json
+from inspect_fer.runs.store import NO_NUMBER
 from inspect_fer.runs.work import Job, methods_of, readable
 from inspect_fer.schema import Classifier, Explanation, Run, Samples, Tick
 
@@ -24,7 +38,8 @@ Track = Callable[[str], Tick]
 """Starts a progress bar of that name."""
 DEFAULTS: Options = {"targets": "predicted", "layer": None, "fusion": "mean", "precision": "exact"}
 TRIED = 16
-"""Among how many samples one that can be read is looked for, to try the methods on."""
+"""Among how many samples one that can be read and answered is looked for, to try the methods on."""
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def make_run(
@@ -79,17 +94,16 @@ def make_part(  # noqa: PLR0913  # a user's choices, all with defaults
     folder = Path(folder)
     _require_share(part, SHARD if shard is None else shard, workers)
     where = _place(folder, overwrite=overwrite)
-    kept = _kept(where, model, faces, shard)
     threads = threads or (torch.get_num_threads() if workers == 1 else max(1, torch.get_num_threads() // workers))
-    manifest = kept or begun(model, faces, shard=shard or SHARD, threads=threads, command=command or " ".join(sys.argv))
+    now = begun(model, faces, shard=shard or SHARD, threads=threads, command=command or " ".join(sys.argv))
+    if where != folder:
+        _clear(where, now, faces, shard)
+    _kept(where, now, faces, shard)
     named = chosen(methods)
     group = _group(model, faces, named, limit, options, every_class=every_class)
-    manifest = manifest.grown(group) if kept else replace(manifest, groups=(group,))
-    job = Job(where, manifest, model, faces, {**methods_of(manifest, but=named), **named})
     try:
-        if manifest != kept:
-            write_json(where / "run.json", manifest.as_dict())
-            store_faces(where, faces)
+        manifest = _written(where, now, faces, shard, group)
+        job = Job(where, manifest, model, faces, {**methods_of(manifest, but=named), **named})
         _work(job, part, engine or (here if workers == 1 else pool(workers)), track("working"))
         if missing(where, manifest):
             return None
@@ -97,10 +111,22 @@ def make_part(  # noqa: PLR0913  # a user's choices, all with defaults
         if where != folder:
             take_place(where, folder)
     except OSError as problem:
+        what = "make room and start" if problem.errno in FULL else "start"
         raise RunError(
-            f"{where} cannot be written: {problem}. What is whole is kept; make room and start the same run again."
+            f"{where} cannot be written: {problem}. What is whole is kept; {what} the same run again."
         ) from problem
     return open_run(folder)
+
+
+def _written(where: Path, now: Manifest, faces: Samples, shard: int | None, group: Group) -> Manifest:
+    """The manifest that is there, or is begun, with these methods in it; one process at a time writes it."""
+    with alone(where):
+        kept = _kept(where, now, faces, shard)
+        manifest = kept.grown(group) if kept else replace(now, groups=(group,))
+        if kept is None or manifest != Manifest.from_dict(read_manifest(where)):
+            write_json(where / "run.json", manifest.as_dict())
+            store_faces(where, faces)
+    return manifest
 
 
 def _require_share(part: tuple[int, int], shard: int, workers: int) -> None:
@@ -113,39 +139,59 @@ def _require_share(part: tuple[int, int], shard: int, workers: int) -> None:
 
 def _place(folder: Path, *, overwrite: bool) -> Path:
     """Where to work: aside where a run is to be replaced, so that it stays until the new one is whole."""
+    require_writable(folder)
     if not overwrite or not folder.exists():
         return folder
     require_free(folder, overwrite=True)
-    return folder.with_name(f".{folder.name}.new")
+    return beside(folder)
 
 
-def _kept(where: Path, model: Classifier, faces: Samples, shard: int | None) -> Manifest | None:
-    """The manifest that is there, if it is of the same network and samples. Raises RunError for another one's."""
+def _clear(where: Path, now: Manifest, faces: Samples, shard: int | None) -> None:
+    """Remove what was begun aside of another run."""
+    try:
+        _kept(where, now, faces, shard)
+    except RunError:
+        shutil.rmtree(where)
+
+
+def _kept(where: Path, now: Manifest, faces: Samples, shard: int | None) -> Manifest | None:
+    """The manifest that is there, if it is of the same network and samples, with the places where they lie now.
+
+    Raises RunError for another one's.
+    """
     if not (where / "run.json").is_file():
         require_free(where, overwrite=False)
         return None
     kept = Manifest.from_dict(read_manifest(where))
-    now = begun(model, faces, shard=shard or kept.shard, threads=1, command="")
+    dataset = as_plain(now.dataset)
     same = {
-        "network": (kept.model["sha256"], now.model["sha256"]),
-        "preprocessing": (kept.card.as_dict(), _plain(now.card.as_dict())),
-        "dataset": (_source(kept.dataset), _plain(_source(now.dataset))),
-        "number of samples": (kept.samples, now.samples),
-        "size of a shard": (kept.shard, now.shard),
+        "network": kept.model["sha256"] == now.model["sha256"],
+        "preprocessing": as_plain(kept.card.as_dict()) == as_plain(now.card.as_dict()),
+        "number of samples": kept.samples == now.samples,
+        "dataset": _source(kept.dataset) == _source(dataset) or _has_moved(where, kept, dataset, faces),
+        "size of a shard": kept.shard == (shard or kept.shard),
     }
-    other = [name for name, (old, new) in same.items() if _plain(old) != _plain(new)]
+    other = [name for name, agrees in same.items() if not agrees]
     if other:
         raise RunError(f"{where} holds a run of another {other[0]}. Name another folder, or replace the run (--force).")
-    return kept
+    origin = now.model["origin"] or kept.model["origin"]
+    where_now = dataset if "spec" in dataset and "spec" in kept.dataset else kept.dataset
+    return replace(kept, model={**kept.model, "origin": origin}, dataset=where_now)
 
 
 def _source(dataset: Mapping[str, Any]) -> dict[str, Any]:
     return {name: dataset.get(name) for name in ("spec", "split", "options", "sha256")}
 
 
-def _plain(values: Any) -> Any:
-    """As it comes back from JSON."""
-    return json.loads(json.dumps(values, default=str))
+def _has_moved(where: Path, kept: Manifest, dataset: Mapping[str, Any], faces: Samples) -> bool:
+    """Whether these are the same samples in another place, by all shards, or by the first where they stay on disk."""
+    numbers = range(kept.shards if isinstance(faces.pixels, torch.Tensor) else 1)
+    held = {number: header_of(where / kept.path("", number)).get("contents") for number in numbers}
+    return (
+        all(dataset[name] == kept.dataset.get(name) for name in ("sha256", "counts"))
+        and any(held.values())
+        and all(found in {None, contents(readable(faces[kept.rows(number)])[0])} for number, found in held.items())
+    )
 
 
 def _group(
@@ -172,23 +218,23 @@ def _group(
         for name, why in tried.items()
     }
     return Group.from_dict(
-        _plain({"methods": entries, "options": asked, "limit": limit, "few": [] if every_class else few})
+        as_plain({"methods": entries, "options": asked, "limit": limit, "few": [] if every_class else few})
     )
 
 
 def _tried(
     model: Classifier, faces: Samples, methods: Mapping[str, Method], options: Options, targets: Any
 ) -> dict[str, Explanation]:
+    reason = "there are none."
     for row in range(min(TRIED, len(faces))):
-        one, _, _ = readable(faces[row : row + 1])
+        one, _, unreadable = readable(faces[row : row + 1])
+        reason = next(iter(unreadable.values()), f"{NO_NUMBER}.")
         if len(one):
             own = targets_of(targets, slice(row, row + 1))
-            return explain(model, one, methods, **{**options, "targets": own, "tick": None})
-    raise DataError(f"None of the first {min(TRIED, len(faces))} samples can be read: {_reason(faces)}")
-
-
-def _reason(faces: Samples) -> str:
-    return next(iter(readable(faces[:1])[2].values()), "there are none.")
+            found = examine(model, one, methods, **{**options, "targets": own, "tick": None})
+            if found.prediction.logits.isfinite().all():
+                return found.explanations
+    raise DataError(f"None of the first {min(TRIED, len(faces))} samples can be explained; the last: {reason}")
 
 
 def _work(job: Job, part: tuple[int, int], engine: Engine, tick: Tick) -> None:

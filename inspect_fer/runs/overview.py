@@ -7,7 +7,8 @@ from pathlib import Path
 
 from inspect_fer.errors import FerError
 from inspect_fer.runs.folder import missing
-from inspect_fer.runs.plan import Manifest, read_manifest
+from inspect_fer.runs.manifest import read_manifest
+from inspect_fer.runs.plan import Manifest
 
 
 @dataclass(frozen=True)
@@ -27,29 +28,33 @@ class Summary:
 
 def summary(folder: Path) -> Summary:
     """Read what is said of a run, without its answers and maps."""
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = sum(map(_size, folder.rglob("*")))
     try:
         values = read_manifest(folder)
         manifest = Manifest.from_dict(values)
     except FerError as problem:
         return Summary(folder.name, "?", "?", 0, None, (), size, "", str(problem).removeprefix(f"{folder} "))
-    except (KeyError, TypeError, ValueError) as problem:
-        return Summary(folder.name, "?", "?", 0, None, (), size, "", f"is damaged: {problem!r}")
     dataset = str(manifest.dataset.get("spec", "kept in the run"))
     done = (folder / "predictions.parquet").is_file()
     accuracy = None
     with suppress(OSError, ValueError, KeyError):
         accuracy = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["accuracy"] if done else None
-    left = 0 if done else len(missing(folder, manifest))
+    left = sum(missing(folder, manifest).values())
     total = sum(map(len, manifest.paths().values()))
     return Summary(
         folder.name,
-        manifest.card.architecture,
+        Path(str(manifest.model["origin"])).stem or manifest.card.architecture,
         dataset,
         manifest.samples,
         accuracy,
         tuple(name for name in manifest.paths() if name),
         size,
         str(manifest.made.get("made", ""))[:10],
-        f"unfinished: {total - left} of {total} shards" if not done else "",
+        f"unfinished: {total - left} of {total} shards" if left or not done else "",
     )
+
+
+def _size(path: Path) -> int:
+    with suppress(FileNotFoundError):  # half-written, and renamed meanwhile
+        return path.stat().st_size if path.is_file() else 0
+    return 0

@@ -14,7 +14,6 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from inspect_fer.errors import RunError
 from inspect_fer.files import write_whole
 from inspect_fer.internals import layer_rows
 from inspect_fer.models.checkpoint import fingerprint
@@ -92,6 +91,15 @@ class Manifest:
         entries = {known: entry for group in self.groups for known, entry in group.methods.items()}
         return Path(str(entries[name]["folder"]) if name else ANSWERS, f"shard-{number:05d}.safetensors")
 
+    def explained(self, name: str, number: int) -> int:
+        """How many samples, readable or not, the shard of that number is to hold of a method."""
+        rows, group = self.rows(number), self.group(name)
+        return group.rows(rows.start, rows.stop - rows.start)
+
+    def group(self, name: str) -> Group:
+        """The one that a method belongs to; one without methods for the answers ("")."""
+        return next((group for group in self.groups if name in group.methods), Group({}, {}))
+
     def paths(self) -> dict[str, list[Path]]:
         """The shards of each method within the run, and those of the answers ("")."""
         found = {"": [self.path("", number) for number in range(self.shards)]}
@@ -104,8 +112,8 @@ class Manifest:
     def essence(self, name: str) -> str:
         """A hash of everything but the samples that the shards of a method follow from; "" stands for the answers."""
         card = {entry: getattr(self.card, entry) for entry in ("input_size", "mean", "std", "read_size", "class_names")}
-        group = next((group for group in self.groups if name in group.methods), None)
-        asked = {"method": group.methods[name], "options": group.options, "few": name in group.few} if group else {}
+        group = self.group(name)
+        asked = {"method": group.methods[name], "options": group.options, "few": name in group.few} if name else {}
         words = json.dumps([self.model["sha256"], card, asked], sort_keys=True)
         return hashlib.sha256(words.encode()).hexdigest()
 
@@ -145,8 +153,9 @@ def begun(model: Classifier, faces: Samples, *, shard: int, threads: int, comman
     device = str(model.device)
     versions = {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
     size = sum(weights.numel() for weights in model.network.parameters())
+    origin = model.origin and str(Path(model.origin).absolute())  # to be found from any folder
     return Manifest(
-        {"origin": model.origin, "sha256": fingerprint(model.network), "parameters": size},
+        {"origin": origin, "sha256": fingerprint(model.network), "parameters": size},
         model.card,
         {**faces.source, "counts": faces.counts(), "dropped": dict(faces.dropped), "sha256": pixels_hash(faces)},
         (),
@@ -187,23 +196,9 @@ def slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9.+=_-]+", "-", name).strip("-.") or "unnamed"
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """`run.json` as it is. Raises RunError when it is missing, damaged, or of another version."""
-    path = folder / "run.json"
-    if not path.is_file():
-        raise RunError(f"{folder} holds no run (no run.json). `inspect-fer run` or `inspect-fer explain` makes one.")
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        schema, made_by = values["schema"], values["versions"]["inspect-fer"]
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise RunError(f"{folder} is damaged: {problem!r}. Make the run again.") from problem
-    if schema != SCHEMA:
-        what = "Update inspect_fer" if schema > SCHEMA else f"Make it again: {values.get('command', 'inspect-fer run')}"
-        raise RunError(
-            f"{folder} was written by inspect-fer {made_by} as schema {schema}; this version reads schema {SCHEMA}. "
-            f"{what}."
-        )
-    return values
+def as_plain(values: Any) -> Any:
+    """As it comes back from JSON."""
+    return json.loads(json.dumps(values, default=str))
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inspect_fer.errors import RunError
-from inspect_fer.runs.shards import AGAIN, about, packed, read_shard, unpacked, write_shard
+from inspect_fer.runs.shards import AGAIN, Tensors, packed, read_shard, unpacked, write_shard
 from inspect_fer.schema import Explanation, Footprint, ModelCard, Prediction
 
 KEPT = ("layer", "input_size", "class_free", "relative", "fusion", "deviation", "same_as", "broken_layer")
@@ -25,11 +25,16 @@ def write_maps(path: Path, explanation: Explanation, made_of: Mapping[str, Any])
 
 def read_maps(paths: Sequence[Path]) -> Explanation:
     """One explanation of the samples of several shards, without their confidence. Raises RunError for a damaged one."""
-    parts = [_read_part(path) for path in paths]
+    return joined([_read_part(path) for path in paths])
+
+
+def joined(parts: Sequence[Explanation]) -> Explanation:
+    """One explanation of the samples of several parts, without their confidence."""
     first = parts[0]
     deviations = [part.deviation for part in parts if part.deviation is not None]
     return replace(
         first,
+        confidence=None,
         ids=tuple(name for part in parts for name in part.ids),
         maps=torch.cat([part.maps for part in parts]),
         targets=torch.cat([part.targets for part in parts]),
@@ -67,7 +72,7 @@ def write_answers(
 
 def read_answers(paths: Sequence[Path], card: ModelCard) -> tuple[Prediction, dict[str, str]]:
     """The answers of all shards, and the samples that could not be read, with the reason."""
-    parts = [read_shard(path) for path in paths]
+    parts = [_answered(path) for path in paths]
     prediction = Prediction(
         tuple(name for _, header in parts for name in header["ids"]),
         torch.cat([tensors["logits"] for tensors, _ in parts]),
@@ -79,12 +84,24 @@ def read_answers(paths: Sequence[Path], card: ModelCard) -> tuple[Prediction, di
     return prediction, {name: why for _, header in parts for name, why in header["unreadable"].items()}
 
 
+def _answered(path: Path) -> tuple[Tensors, dict[str, Any]]:
+    """A shard of answers; samples whose answer is not a number are among those that could not be read."""
+    tensors, header = read_shard(path)
+    finite = tensors["logits"].isfinite().all(dim=1)
+    told = list(zip(header["ids"], finite.tolist(), strict=True))
+    header["ids"] = [name for name, is_number in told if is_number]
+    header["unreadable"] |= {name: NO_NUMBER for name, is_number in told if not is_number}
+    return {name: values[finite] for name, values in tensors.items()}, header
+
+
 def read_features(paths: Sequence[Path]) -> Tensor:
-    """The features behind the answers, (N, D) float32."""
-    parts = [read_shard(path)[0]["features"].float() for path in paths]
-    return torch.cat([part for part in parts if len(part)] or parts[:1])
+    """The features behind the answers, (N, D) float32; D is 0 where a shard has none."""
+    parts = [_answered(path)[0]["features"].float() for path in paths]
+    held = [part for part in parts if len(part)] or parts[:1]
+    return torch.cat([part[:, : min(part.shape[1] for part in held)] for part in held])
 
 
+NO_NUMBER = "the network's answer is not a number"
 HELD = 2
 """Methods whose maps stay in memory once they have been read."""
 
@@ -96,20 +113,24 @@ class StoredMaps(Mapping[str, Explanation]):
         self.places, self.prediction = dict(places), prediction
         self._rows = {name: row for row, name in enumerate(prediction.ids)}
         self._read: dict[str, Explanation] = {}
-        for path in (path for paths in self.places.values() for path in paths):
-            about(path)  # a missing or foreign file is told at once, what its checksum hides when it is read
 
     def __getitem__(self, name: str) -> Explanation:
         if name not in self._read:
-            found = self._sure(read_maps(self.places[name]))
+            found = self._sure(read_maps(self._there(name)))
             self._read = dict([*self._read.items(), (name, found)][-HELD:])
         return self._read[name]
 
     def parts(self, name: str) -> Iterator[Explanation]:
         """The explanation of one shard after the other, of which none is held."""
-        return (self._sure(read_maps([path])) for path in self.places[name])
+        return (self._sure(read_maps([path])) for path in self._there(name))
+
+    def _there(self, name: str) -> list[Path]:
+        """The shards of a method; of samples none of which could be read there is none."""
+        return [path for path in self.places[name] if path.is_file()]
 
     def _sure(self, found: Explanation) -> Explanation:
+        """With confidences, less the samples whose answer is not a number."""
+        found = found.of([row for row, sample in enumerate(found.ids) if sample in self._rows])
         rows = torch.tensor([self._rows[sample] for sample in found.ids], dtype=torch.int64)
         return replace(found, confidence=self.prediction.confidence[rows])
 

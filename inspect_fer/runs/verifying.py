@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from inspect_fer.errors import RunError
 from inspect_fer.explain import examine
-from inspect_fer.runs.folder import open_run
+from inspect_fer.runs.folder import ON, open_run
+from inspect_fer.runs.store import StoredMaps, joined
 from inspect_fer.runs.work import Job
-from inspect_fer.schema import Run, Tick
+from inspect_fer.schema import Classifier, Run, Tick
 
 ALLOWED = 2e-3
 """How far stored maps may lie from fresh ones, length over length: float16 rounds by half of that at most."""
@@ -35,12 +37,23 @@ class Compared:
         return [*far, *(["answers"] if not self.answers <= ALLOWED else [])]
 
 
-def verify(folder: str | Path, *, samples: int = 16, seed: int = 0, tick: Tick | None = None) -> Compared:
+def verify(
+    folder: str | Path,
+    *,
+    model: Classifier | None = None,
+    spec: str | None = None,
+    samples: int = 16,
+    seed: int = 0,
+    tick: Tick | None = None,
+) -> Compared:
     """Explain some samples of a run once more, drawn by `seed`, as its manifest says, and compare.
 
-    Raises RunError where the network is another one or the run cannot be read, DataError where the samples have gone.
+    model: the network, where it was in memory or has moved; spec: the dataset as KIND:PATH, where that has moved
+
+    Raises RunError where the network is another one, the run cannot be read or lacks maps, DataError where the samples
+    have gone.
     """
-    run, job = open_run(folder), Job.of(Path(folder))
+    run, job = open_run(folder), Job.of(Path(folder), model, spec)
     drawn = torch.randperm(len(run), generator=torch.Generator().manual_seed(seed))[:samples].sort().values
     ids = tuple(run.prediction.ids[row] for row in drawn.tolist())
     if not ids:
@@ -56,16 +69,20 @@ def verify(folder: str | Path, *, samples: int = 16, seed: int = 0, tick: Tick |
 
 def _maps_far(run: Run, job: Job, name: str, ids: tuple[str, ...]) -> tuple[float, float]:
     """How far the maps of a method lie from fresh ones, and how far they may."""
-    stored, drawn = run.explanations[name], set(ids)
-    rows = [row for row, sample in enumerate(stored.ids) if sample in drawn]
-    group = next(group for group in job.manifest.groups if name in group.methods)
-    if not rows or group.options is None:
+    group, parts, held, drawn = job.manifest.group(name), [], 0, set(ids)
+    for stored in cast("StoredMaps", run.explanations).parts(name):
+        parts.append(stored.of([row for row, sample in enumerate(stored.ids) if sample in drawn]))
+        held += len(stored)
+    asked = len(set(job.faces.ids[: group.limit]) & set(run.prediction.ids))
+    if group.options is not None and held < asked:
+        raise RunError(f"{run.folder} holds maps of {held} of {asked} samples for {name}. {ON}")
+    part = joined(parts)
+    if not len(part) or group.options is None:
         return 0.0, ALLOWED
-    part = stored.of(rows)
     options = {**group.options, "targets": part.targets}
     method = {name: job.methods[name]}
     fresh = examine(job.model, job.faces.find(part.ids), method, **options).explanations[name]
-    return _far(part.maps, fresh.maps), ALLOWED + 2 * (stored.deviation or 0)
+    return _far(part.maps, fresh.maps), ALLOWED + 2 * (part.deviation or 0)
 
 
 def _far(stored: Tensor, fresh: Tensor) -> float:

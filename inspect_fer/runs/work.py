@@ -12,17 +12,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inspect_fer.errors import DataError, RunError
+from inspect_fer.errors import DataError, FerError, RunError
 from inspect_fer.explain import Examined, examine, explain, make_method
 from inspect_fer.explain.method import Method
 from inspect_fer.models.checkpoint import fingerprint, load
-from inspect_fer.runs.folder import samples_of
-from inspect_fer.runs.plan import Group, Manifest, contents, read_manifest, targets_of
+from inspect_fer.runs.faces import samples_of
+from inspect_fer.runs.manifest import read_manifest
+from inspect_fer.runs.plan import Group, Manifest, contents, targets_of
 from inspect_fer.runs.shards import read_shard
 from inspect_fer.runs.store import write_answers, write_maps
 from inspect_fer.schema import Classifier, Prediction, Samples
-
-ANSWERS = "answers"
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,16 @@ class Job:
     methods: Mapping[str, Method]
 
     @classmethod
-    def of(cls, folder: Path) -> "Job":
-        """What the manifest in the folder says. Raises RunError where the network is not the same any more."""
+    def of(cls, folder: Path, model: Classifier | None = None, spec: str | None = None) -> "Job":
+        """What the manifest in the folder says; model, spec: network and dataset, when they are elsewhere now.
+
+        Raises RunError where the network has gone or is not the same any more, DataError for the samples.
+        """
         manifest = Manifest.from_dict(read_manifest(folder))
-        model = load(str(manifest.model["origin"]))
+        model = _network(folder, manifest) if model is None else model
         if fingerprint(model.network) != manifest.model["sha256"]:
-            raise RunError(f"{manifest.model['origin']} is another network than that of {folder}.")
-        return cls(folder, manifest, model, samples_of(folder, manifest), methods_of(manifest))
+            raise RunError(f"{model.origin or 'That'} is another network than that of {folder}.")
+        return cls(folder, manifest, model, samples_of(folder, manifest, spec), methods_of(manifest))
 
     def make(self, numbers: Sequence[int]) -> Iterator[tuple[int, bool]]:
         """Make what is missing of these shards, reading the next one meanwhile; yields number and whether there was."""
@@ -90,10 +92,11 @@ class Job:
         rows, made = self.manifest.rows(part.number), False
         for place, group in enumerate(self.manifest.groups):
             faces = part.first(group.rows(rows.start, rows.stop - rows.start))
-            wanted = {name: self.path(name, part.number) for name in group.methods if len(faces)}
-            wanted |= {"": self.path("", part.number)} if not place else {}
-            if not all(self._holds(name, path, part.contents) for name, path in wanted.items()):
-                self._fill(part, faces, group, answers=not place)
+            held = part.contents if len(faces) == len(part.faces) else contents(faces)  # less: a limit
+            wanted = dict.fromkeys(group.methods, held) if len(faces) else {}
+            wanted |= {} if place else {"": part.contents}
+            if not all(self._holds(name, self.path(name, part.number), held) for name, held in wanted.items()):
+                self._fill(part, faces, group, wanted)
                 made = True
         return made
 
@@ -112,24 +115,23 @@ class Job:
     def _made_of(self, name: str, held: str) -> dict[str, str]:
         return {"essence": self.manifest.essence(name), "contents": held}
 
-    def _fill(self, part: Part, faces: Samples, group: Group, *, answers: bool) -> None:
-        """Make one shard of every method of a group, and of the answers."""
+    def _fill(self, part: Part, faces: Samples, group: Group, wanted: Mapping[str, str]) -> None:
+        """Make one shard of every method of a group, and of the answers (""); wanted: what each is of."""
         if group.options is None:
             raise RunError(f"Maps of {self.folder} are missing or damaged, and were given; save the run again.")
         options = dict(group.options)
         rows = self.manifest.rows(part.number)
-        wanted = targets_of(options.pop("targets"), slice(rows.start, rows.stop))
-        if isinstance(wanted, Tensor):
-            wanted = wanted[list(part.places[: len(faces)])]
-        found = self._explained(faces, group, {**options, "targets": wanted}) if len(faces) else None
-        if answers:
+        targets = targets_of(options.pop("targets"), slice(rows.start, rows.stop))
+        if isinstance(targets, Tensor):
+            targets = targets[list(part.places[: len(faces)])]
+        found = self._explained(faces, group, {**options, "targets": targets}) if len(faces) else None
+        if "" in wanted:
             exact = found is not None and len(faces) == len(part.faces) and options.get("precision") != "fast"
             answer = found if found is not None and exact else self._answered(part.faces)
-            made_of = self._made_of("", part.contents)
-            path = self.path("", part.number)
+            made_of, path = self._made_of("", wanted[""]), self.path("", part.number)
             write_answers(path, answer.prediction, answer.features, part.unreadable, made_of)
         for name, explanation in found.explanations.items() if found else ():
-            write_maps(self.path(name, part.number), explanation, self._made_of(name, part.contents))
+            write_maps(self.path(name, part.number), explanation, self._made_of(name, wanted[name]))
 
     def _explained(self, faces: Samples, group: Group, options: Any) -> Examined:
         """Answers and maps; of fine maps, those of two classes."""
@@ -146,6 +148,21 @@ class Job:
             return examine(self.model, faces, {})
         names = self.model.card.class_names
         return Examined(Prediction((), torch.empty(0, len(names)), faces.labels, names), torch.empty(0, 0), {})
+
+
+def _network(folder: Path, manifest: Manifest) -> Classifier:
+    origin = str(manifest.model["origin"])
+    if not origin:
+        raise RunError(
+            f"The network of {folder} was in memory, not in a file. In Python, give it: verify(folder, model=network)."
+        )
+    try:
+        return load(origin)
+    except FerError as problem:
+        raise RunError(
+            f"The network of {folder} cannot be loaded: {problem} If it has moved, start the same run with --model "
+            "FILE of where it lies: it takes note of it."
+        ) from problem
 
 
 def methods_of(manifest: Manifest, *, but: Container[str] = ()) -> dict[str, Method]:

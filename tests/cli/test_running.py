@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from inspect_fer.models.checkpoint import load, save
 from inspect_fer.runs import open_run
 
 RUN = "run --model {net} --data synthetic:21 --methods grad-cam,layer-cam --targets all --shard-size 8 --threads 1"
@@ -46,7 +47,7 @@ def test_runs_are_listed_verified_and_removed_after_asking(call):
     assert code == 0
     assert "first" in out
     code, out, _ = call("verify reports/first --samples 5")
-    assert (code, "5 samples of reports/first are what the network says" in out) == (0, True)
+    assert (code, "5 samples of reports/first: as the network says" in out) == (0, True)
     assert call("rm reports/first", typed="n\n")[0] == 0
     assert Path("reports/first/run.json").is_file()
     assert "removed reports/first" in call("rm reports/first", typed="y\n")[1]
@@ -54,13 +55,50 @@ def test_runs_are_listed_verified_and_removed_after_asking(call):
 
 
 @pytest.mark.usefixtures("first")
-def test_a_run_that_says_something_else_is_told(call):
-    path = Path("reports/first/run.json")
-    values = json.loads(path.read_text())
-    values["model"]["sha256"] = "0" * 64
-    path.write_text(json.dumps(values))
+def test_a_run_that_says_something_else_is_told(call, net):
+    other = load(net)
+    next(other.network.parameters()).data.add_(1)
+    save(other, "other.safetensors")
+    code, _, err = call("verify reports/first --model other.safetensors")
+    assert (code, "other.safetensors is another network than that of reports/first" in err) == (2, True)
+
+
+@pytest.mark.usefixtures("first")
+def test_a_network_that_was_moved_is_named(call, net):
+    Path(net).rename("moved.safetensors")
     code, _, err = call("verify reports/first")
-    assert (code, "is another network than that of reports/first" in err) == (2, True)
+    assert (code, err.count("\n"), "The network of reports/first cannot be loaded" in err) == (2, 1, True)
+    assert call("verify reports/first --model moved.safetensors --data synthetic:21")[0] == 0
+
+
+@pytest.mark.usefixtures("first")
+def test_a_list_of_runs_for_programs_and_for_a_narrow_terminal(call, monkeypatch):
+    lines = [line.split("\t") for line in call("runs reports")[1].splitlines()]
+    assert lines[0] == ["run", "network", "dataset", "faces", "accuracy", "methods", "size", "made"]
+    assert lines[1][:4] == ["first", "net", "synthetic:21", "21"]
+    assert lines[1][5] == "grad-cam, layer-cam"
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    out = call("runs reports")[1]
+    assert json.loads(Path("reports/first/run.json").read_text())["made"][:10] in out
+    assert "\u2026" not in out
+
+
+def test_few_explained_of_all_are_told(call, net):
+    code, out, err = call(f"{RUN.format(net=net)} --limit 1 --out reports/few")
+    assert (code, "1 of 21 faces are explained; the same without --limit" in out) == (0, True), err
+    assert "21 faces, 1 method: " in call(f"run -m {net} -d synthetic:21 --limit 1 --out reports/one")[1]
+
+
+@pytest.mark.usefixtures("first")
+def test_a_run_is_removed_once_and_a_link_not_at_all(call):
+    Path("link").symlink_to("reports/first")
+    code, _, err = call("rm link --yes")
+    assert (code, "link is a link; name the run itself: " in err) == (2, True)
+    code, out, _ = call("rm reports/first reports/../reports/first --yes")
+    assert (code, out.count("removed")) == (0, 1)
+    assert not list(Path("reports").iterdir())
 
 
 @pytest.mark.parametrize(
@@ -71,11 +109,13 @@ def test_a_run_that_says_something_else_is_told(call):
         ("verify nowhere", "nowhere holds no run"),
         ("{run} --out reports/x --shard 3", "A share is i/n, such as 3/20, not '3'."),
         ("{run} --out reports/x --shard 3/2", "not 3/2"),
+        ("run -m {net} -d synthetic:21 --methods , --out reports/x", "Name a method with --methods"),
+        ("{run} --out reports/x --address auto", "--address auto is of a Ray cluster; say --engine ray as well."),
         ("{run} --out reports/x --engine rya", "No engine is called 'rya'. Did you mean 'ray'?"),
     ],
 )
 def test_mistakes_get_one_line(call, net, words, says):
-    code, _, err = call(words.format(run=RUN.format(net=net)))
+    code, _, err = call(words.format(run=RUN.format(net=net), net=net))
     assert (code, err.count("\n")) == (2, 1), err
     assert says in err
     assert not Path("reports/x").exists()

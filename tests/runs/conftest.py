@@ -4,6 +4,7 @@ import torch
 from inspect_fer.datasets import samples_for
 from inspect_fer.models import build
 from inspect_fer.models.checkpoint import load, save
+from inspect_fer.runs import make_run
 from inspect_fer.schema import Classifier, ModelCard
 
 NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -27,6 +28,17 @@ def model(checkpoint):
 @pytest.fixture(scope="session")
 def faces(model):
     return samples_for(model.card, "synthetic:14?wrong_labels=0.2", "select")
+
+
+@pytest.fixture
+def make(model, faces):
+    """Make a run of few samples a shard."""
+
+    def made(folder, *methods, **options):
+        wanted = {"model": model, "faces": faces, "shard": 4, "threads": 1, "targets": "all"} | options
+        return make_run(folder, methods=list(methods), **wanted)
+
+    return made
 
 
 def contents(folder):

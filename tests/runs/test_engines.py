@@ -36,7 +36,7 @@ def test_a_worker_that_dies_is_told(model, faces, tmp_path, monkeypatch):
         make_run(tmp_path / "run", model, faces, METHODS, engine=pool(1), **OPTIONS)
 
 
-def _die(_number):
+def _die(*_):
     import os
 
     os._exit(9)

@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 
 from inspect_fer.datasets import samples_for
-from inspect_fer.errors import ConfigError, DataError, RunError, TargetError
+from inspect_fer.errors import ConfigError, RunError, TargetError
 from inspect_fer.explain import METHODS, explain
 from inspect_fer.predict import predict
-from inspect_fer.runs import faces_of, features_of, make_part, make_run, open_run
+from inspect_fer.runs import make_part, make_run, open_run
 from inspect_fer.runs.work import Job
 
 TWO = ["grad-cam", "layer-cam"]
@@ -75,12 +75,6 @@ def test_answers_and_maps_are_those_of_predict_and_explain(model, faces, tmp_pat
         scale = fresh[name].maps.abs().amax((2, 3), keepdim=True)
         assert ((found.maps - fresh[name].maps).abs() <= scale * 2**-10 + 1e-6).all()
         torch.testing.assert_close(found.confidence, fresh[name].confidence, rtol=1e-4, atol=1e-5)
-
-
-def test_features_are_what_the_last_layer_makes_the_logits_of(model, faces, tmp_path):
-    run = made(tmp_path / "run", model, faces)
-    last = [module for module in model.network.modules() if isinstance(module, torch.nn.Linear)][-1]
-    torch.testing.assert_close(last(features_of(run)).detach(), run.prediction.logits, rtol=2e-2, atol=2e-3)
 
 
 def test_the_same_command_does_only_what_is_missing(model, faces, tmp_path, same, monkeypatch):
@@ -172,35 +166,6 @@ def test_a_full_disk_loses_nothing(model, faces, tmp_path, same, monkeypatch):
     same(tmp_path / "run", tmp_path / "whole")
 
 
-def test_replacing_keeps_the_old_run_until_the_new_one_is_whole(model, faces, tmp_path, monkeypatch):
-    run = made(tmp_path / "run", model, faces)
-    monkeypatch.setattr(Job, "_fill", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        made(run.folder, model, faces, ["layer-cam"], overwrite=True)
-    assert list(open_run(run.folder).explanations) == ["grad-cam"]
-    monkeypatch.undo()
-    assert list(made(run.folder, model, faces, ["layer-cam"], overwrite=True).explanations) == ["layer-cam"]
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
-
-
-def test_a_picture_that_cannot_be_read_is_told_and_the_rest_goes_on(model, tmp_path):
-    for name in ("a", "b", "c", "d", "e"):
-        Image.effect_noise((32, 32), 60).save(tmp_path / f"{name}.png")
-    (tmp_path / "a.png").write_bytes(b"no picture")
-    (tmp_path / "d.png").write_bytes((tmp_path / "d.png").read_bytes()[:200])
-    faces = samples_for(model.card, f"folder:{tmp_path}")
-    run = made(tmp_path / "run", model, faces, ["grad-cam"], shard=2, targets=[0, 1, 2, 3, 4])
-    assert run.prediction.ids == ("folder/b.png", "folder/c.png", "folder/e.png")
-    assert run.explanations["grad-cam"].targets.tolist() == [[1], [2], [4]]
-    assert set(run.manifest["unreadable"]) == {"folder/a.png", "folder/d.png"}
-    assert "cannot be read as a picture" in run.manifest["unreadable"]["folder/a.png"]
-    assert faces_of(run).ids == run.prediction.ids
-    for name in ("b", "c", "e"):
-        (tmp_path / f"{name}.png").write_bytes(b"gone")
-    with pytest.raises(DataError, match="None of the first 5 samples can be read: .*a.png"):
-        made(tmp_path / "other", model, faces)
-
-
 def test_shares_of_an_array_of_jobs_end_with_the_same_bytes(model, faces, tmp_path, same):
     made(tmp_path / "whole", model, faces, TWO)
     options = {"shard": 4, "threads": 1, "targets": "all"}
@@ -232,6 +197,19 @@ def test_some_are_explained_and_all_predicted(model, faces, tmp_path):
     run = made(tmp_path / "run", model, faces, limit=5)
     assert (len(run), len(run.explanations["grad-cam"])) == (14, 5)
     assert torch.equal(run.explanations["grad-cam"].confidence, run.prediction.confidence[:5])
+
+
+def test_a_run_with_a_limit_is_completed_without_one_and_back(model, faces, tmp_path, same, monkeypatch):
+    whole, run = made(tmp_path / "whole", model, faces, TWO), made(tmp_path / "run", model, faces, TWO, limit=5)
+    assert len(made(run.folder, model, faces, TWO).explanations["layer-cam"]) == 14
+    same(run.folder, whole.folder)
+    numbers = count_shards(monkeypatch)
+    made(run.folder, model, faces, TWO)
+    assert numbers == []
+    assert len(made(run.folder, model, faces, TWO, limit=6).explanations["layer-cam"]) == 6
+    assert numbers == [1]
+    options = {"shard": 4, "threads": 1, "targets": "all"}
+    assert make_part(run.folder, model, faces, TWO, part=(1, 2), **options) is None  # shard 1 holds two of four faces
 
 
 def test_what_cannot_be_asked_for_is_told_before_any_work(model, faces, tmp_path):

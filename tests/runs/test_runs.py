@@ -6,7 +6,8 @@ import torch
 
 from inspect_fer.errors import DataError, RunError
 from inspect_fer.explain import METHODS
-from inspect_fer.runs import faces_of, make_run, open_run, run_folders, save_run
+from inspect_fer.runs import faces_of, features_of, make_run, open_run, run_folders, save_run, verify
+from inspect_fer.runs.overview import summary
 from inspect_fer.runs.store import read_maps, write_maps
 from inspect_fer.schema import Explanation, ModelCard
 
@@ -104,7 +105,7 @@ def test_what_does_not_belong_together_is_no_run(run, model, faces, tmp_path):
 
 def test_a_taken_folder_is_told_before_the_work(model, faces, tmp_path, monkeypatch):
     (tmp_path / "thesis.tex").write_text("...")
-    monkeypatch.setattr("inspect_fer.runs.make.explain", lambda *_, **__: pytest.fail("worked for nothing"))
+    monkeypatch.setattr("inspect_fer.runs.make.examine", lambda *_, **__: pytest.fail("worked for nothing"))
     with pytest.raises(RunError, match="is there already"):
         make_run(tmp_path, model, faces, ["grad-cam"])
 
@@ -153,8 +154,6 @@ def test_a_full_disk_leaves_what_was_there(run, model, faces, monkeypatch):
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda folder: next(folder.rglob("maps/*/*/shard*")).write_bytes(b"x"), "cannot be read"),
-        (lambda folder: next(folder.rglob("maps/*/*/shard*")).unlink(), "cannot be read"),
         (lambda folder: (folder / "predictions.parquet").write_bytes(b"x"), "is damaged"),
         (lambda folder: (folder / "run.json").write_text("{"), "is damaged"),
         (lambda folder: (folder / "metrics.json").unlink(), "is damaged"),
@@ -166,6 +165,53 @@ def test_damage_is_found_and_named(run, damage, says):
     with pytest.raises(RunError, match=says) as caught:
         open_run(run.folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"x"), lambda path: path.unlink()])
+def test_a_method_whose_maps_are_damaged_is_left_out_with_a_word(run, damage):
+    damage(next(run.folder.glob("maps/wide/*/shard*")))
+    with pytest.warns(
+        UserWarning, match="is not finished: 2 of 3 shards are there. Left out: wide. Start the same run"
+    ):
+        again = open_run(run.folder)
+    assert list(again.explanations) == ["grad-cam"]
+    assert torch.equal(again.explanations["grad-cam"].maps, run.explanations["grad-cam"].maps)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"samples": None},
+        {"samples": "14"},
+        {"shard": 0},
+        {"groups": [{"methods": {}}]},
+        {"groups": [{"methods": {"a": {"layer": ""}}, "options": None, "limit": None, "few": []}]},
+        {"groups": [{"methods": {}, "options": None, "limit": "x", "few": []}]},
+        {"card": {}},
+        {"model": {"origin": ""}},
+        {"dataset": {"spec": 3}},
+        {"versions": []},
+        {"schema": "two"},
+        {"command": None},
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_named_by_everyone_and_replaced(run, model, faces, change):
+    path = run.folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    says = f"is damaged: what run.json says of {next(iter(change))} is missing or makes no sense. .*--force"
+    for use in (open_run, lambda folder: make_run(folder, model, faces, []), verify):
+        with pytest.raises(RunError, match=says):
+            use(run.folder)
+    assert "makes no sense" in summary(run.folder).problem
+    assert len(make_run(run.folder, model, faces, [], overwrite=True)) == 14
+
+
+def test_some_of_many_saved_faces_may_be_explained(run, model, faces, tmp_path, monkeypatch):
+    monkeypatch.setattr("inspect_fer.runs.saving.SHARD", 4)
+    saved = save_run(tmp_path / "saved", model, faces, run.prediction, run.explanations["grad-cam"].of([4]))
+    assert saved.explanations["grad-cam"].ids == (faces.ids[4],)
+    with pytest.raises(RunError, match="holds no features: its answers were given"):
+        features_of(saved)
 
 
 def test_a_run_of_a_later_version_says_which(run):

@@ -6,7 +6,8 @@ import torch
 from inspect_fer.errors import RunError
 from inspect_fer.runs import make_run, verify
 from inspect_fer.runs.overview import summary
-from inspect_fer.runs.store import read_maps, write_maps
+from inspect_fer.runs.shards import about
+from inspect_fer.runs.store import StoredMaps, read_maps, write_maps
 
 OPTIONS = {"shard": 8, "threads": 1, "targets": "all"}
 
@@ -27,8 +28,7 @@ def test_what_was_just_made_is_what_the_network_says(run):
 @pytest.mark.parametrize("name", ["grad-cam", "saliency"])
 def test_maps_of_something_else_are_found(run, name):
     for path in (run.folder / "maps" / name).glob("*/shard*"):
-        found = read_maps([path])
-        header = {"essence": "", "contents": ""}
+        found, header = read_maps([path]), {name: about(path)[name] for name in ("essence", "contents")}
         write_maps(path, type(found)(**{**vars(found), "maps": found.maps * 1.01}), header)
     assert verify(run.folder).differing == [name]
 
@@ -43,18 +43,35 @@ def test_another_network_of_the_same_name_is_told(run):
     values = json.loads((run.folder / "run.json").read_text())
     values["model"]["sha256"] = "0"
     (run.folder / "run.json").write_text(json.dumps(values))
-    with pytest.raises(RunError, match=r"small.safetensors is another network than that of"):
+    with (
+        pytest.warns(UserWarning, match="0 of 8 shards"),
+        pytest.raises(RunError, match=r"small.safetensors is another"),
+    ):
         verify(run.folder)
+
+
+def test_maps_of_too_few_samples_are_found(run):
+    path = next((run.folder / "maps" / "rise").glob("*/shard-00001*"))
+    found, header = read_maps([path]), {name: about(path)[name] for name in ("essence", "contents")}
+    write_maps(path, found.of([0, 1]), header)
+    with pytest.warns(UserWarning, match="7 of 8 shards are there. Left out: rise"):
+        assert "rise" not in verify(run.folder).maps
+
+
+def test_no_method_is_held_whole(run, monkeypatch):
+    monkeypatch.setattr(StoredMaps, "__getitem__", lambda *_: pytest.fail("all maps in memory"))
+    assert verify(run.folder, samples=9).differing == []
 
 
 def test_a_run_in_one_line(run):
     line = summary(run.folder)
-    assert (line.name, line.network, line.faces, line.problem) == ("run", "baseline", 14, "")
+    assert (line.name, line.network, line.faces, line.problem) == ("run", "small", 14, "")
     assert line.methods == ("grad-cam", "saliency", "rise")
     assert line.accuracy == run.metrics["accuracy"]
     assert line.size == sum(path.stat().st_size for path in run.folder.rglob("*") if path.is_file())
-    (run.folder / "predictions.parquet").unlink()
     next(run.folder.glob("maps/saliency/*/shard*")).unlink()
+    assert summary(run.folder).problem == "unfinished: 7 of 8 shards"
+    (run.folder / "predictions.parquet").unlink()
     assert summary(run.folder).problem == "unfinished: 7 of 8 shards"
     (run.folder / "run.json").write_text("{")
     assert summary(run.folder).problem.startswith("is damaged")
