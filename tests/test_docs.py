@@ -35,7 +35,7 @@ DOCUMENTS = (
     "CONTRIBUTING.md",
     "checkpoints/README.md",
 )
-SHIPPED = {"demo", "demo_watermark", "baseline", "resnet18", "se"}
+SHIPPED = {"demo", "demo_watermark", "baseline", "resnet18", "se", "se_residual"}
 
 
 def blocks(document, language):
