@@ -17,6 +17,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 TOLERANCE = 1e-5
 """How far the twin's logits may lie from the network's, relative to the largest."""
 
+SLOPES = 1e-2
+"""How far the gradient by the images may, relative to its length: a ReLU of a value next to 0 may go either way."""
+
 Fold = tuple[str, str]
 """A convolution and the batch norm that alone follows it."""
 
@@ -53,7 +56,8 @@ def exact_twin(network: nn.Module, keep: tuple[str, ...], images: Tensor) -> nn.
         state = _state(network)
         known = _KNOWN.get(network)
         if known is None or known.state != state:
-            graph = _trace(network)
+            with torch.enable_grad():  # what reads a layer for gradients alone counts as well
+                graph = _trace(network)
             known = _KNOWN[network] = _Known(state, _folds(network, graph), _relus(network, graph))
         folds = frozenset(fold for fold in known.folds if not any(_between(layer, *fold) for layer in keep))
         if folds not in known.twins:
@@ -161,19 +165,33 @@ def _verified_twin(
         twin = _copy(network)
         weight = next((weight for weight in twin.parameters() if weight.is_floating_point()), images)
         first = images[:2].detach().to(weight)
-        expected = twin(first.clone())
+        expected, slope = _answer(twin, first)
         for fold in folds:
             _fold(twin, *fold)
         for name in relus:
             cast("nn.ReLU", twin.get_submodule(name)).inplace = True
         twin.to(memory_format=torch.channels_last)
-        agrees = (twin(first.clone()) - expected).abs().amax() <= TOLERANCE * expected.abs().amax()
+        found, found_slope = _answer(twin, first)
+        agrees = (found - expected).abs().amax() <= TOLERANCE * expected.abs().amax()
+        agrees &= bool((found_slope - slope).norm() <= SLOPES * slope.norm())
     except Exception:
         return None
     if not agrees:
         return None
     _TWINS.add(twin)
     return twin
+
+
+def _answer(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits of these images, and the gradient of their sum by the images; zeros where none leads back."""
+    with torch.enable_grad():
+        leaf = images.clone().requires_grad_()
+        logits = network(leaf.clone())
+        if not logits.requires_grad:
+            return logits, torch.zeros_like(images)
+        weights = torch.linspace(1, 2, logits[0].numel()).to(logits)  # the plain sum may be the same for every image
+        (slope,) = torch.autograd.grad((logits.flatten(1) * weights).sum(), leaf, allow_unused=True)
+    return logits.detach(), torch.zeros_like(images) if slope is None else slope
 
 
 def _copy(network: nn.Module) -> nn.Module:

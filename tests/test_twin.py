@@ -186,6 +186,49 @@ def test_layers_and_gradients_are_read_before_a_relu_writes_over_them(images, la
     assert_close(found.gradients, expected.gradients)
 
 
+class StraightThrough(nn.Module):
+    """Reads a convolution a second time, but only for gradients."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu, self.linear = nn.Conv2d(1, 5, 3), nn.ReLU(), nn.Linear(5, 4)
+
+    def forward(self, images):
+        maps = self.conv(images)
+        active = self.relu(maps)
+        if torch.is_grad_enabled():
+            active = active + (maps - maps.detach()) ** 2 + maps - maps.detach()
+        return self.linear(active.mean(dim=(2, 3)))
+
+
+class CalledTwice(nn.Module):
+    """Calls a ReLU as a module, and past it, on what a square has kept for gradients."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu, self.next, self.linear = (
+            nn.Conv2d(1, 5, 3),
+            nn.ReLU(),
+            nn.Conv2d(5, 5, 1),
+            nn.Linear(5, 4),
+        )
+
+    def forward(self, images):
+        maps = self.next(self.relu(self.conv(images)))
+        squares = maps * maps
+        return self.linear((self.relu.forward(maps) + squares).mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("kind", [StraightThrough, CalledTwice])
+@pytest.mark.parametrize("layer", ["conv", "relu"])
+def test_gradients_are_the_networks_own(images, kind, layer):
+    network = kind().eval()
+    targets = torch.tensor([[0, 3]]).expand(len(images), 2)
+    twin = exact_twin(network, (layer,), images)
+    found, expected = (shared_pass(each, layer, images, targets) for each in (twin, network))
+    assert_close(found.gradients, expected.gradients)
+
+
 def test_users_hooks_still_act(tiny_model, images):
     network, calls = tiny_model.network, []
     plain = predict(tiny_model, images).logits

@@ -17,14 +17,16 @@ from inspect_fer.lookup import lookup
 def leave_no_trace(network: nn.Module) -> Iterator[None]:
     """Put every module of `network` into eval mode and leave inference mode; afterwards all is as it was.
 
-    Training flags are kept per module, and the random state is restored, on errors too.
+    Training flags are kept per module, and the random state is restored, on errors too. What was compiled runs as it is
+    written: compiled code knows no hooks that came later.
     """
     flags = [(module, module.training) for module in network.modules()]
     devices = {weight.device for weight in network.parameters() if weight.is_cuda}
     try:
         for module, _ in flags:
             module.training = False
-        with torch.inference_mode(mode=False), torch.random.fork_rng(devices=devices):
+        eager = torch.compiler.set_stance("force_eager")
+        with eager, torch.inference_mode(mode=False), torch.random.fork_rng(devices=devices):
             yield
     finally:
         for module, training in flags:
@@ -69,7 +71,15 @@ def _without_graph(network: nn.Module) -> dict[str, Tensor]:
 
 @contextmanager
 def watched(layers: Mapping[str, nn.Module], see: Callable[[str, object], Tensor | None]) -> Iterator[None]:
-    """Tell `see` the name and output of each of these layers when it has run; a tensor that it returns goes on."""
+    """Tell `see` the name and output of each of these layers when it has run; a tensor that it returns goes on.
+
+    Raises NetworkError for a ScriptModule, into which nobody can look.
+    """
+    for name, module in layers.items():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise NetworkError(
+                f"Layer {name!r} is a ScriptModule, which cannot be watched; give the network before that."
+            )
     handles = [
         module.register_forward_hook(lambda _module, _inputs, output, name=name: see(name, output))
         for name, module in layers.items()

@@ -23,11 +23,17 @@ def tail(network: nn.Module, layer: str, image: Tensor, features: Tensor, *, cop
     if copies:
         given = given.repeat(len(features), 1, 1, 1)
 
+    replaced = []
+
     def replace(_name: str, output: object) -> Tensor:
+        replaced.append(layer)
         return features.to(output, copy=True) if isinstance(output, Tensor) else features.clone()
 
     with leave_no_trace(network), torch.no_grad(), watched({layer: find_layer(network, layer)}, replace):
-        return run(network, given, rows=len(features))
+        logits = run(network, given, rows=len(features))
+    if not replaced:
+        raise NetworkError(f"Layer {layer!r} did not run in this network's pass; name another layer.")
+    return logits
 
 
 def checked_tail(
