@@ -1,5 +1,7 @@
 """Passes from the middle of a network, and passes whose graph goes back to the input."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -112,3 +114,33 @@ def test_a_layer_without_influence_has_no_gradient(images):
         gradients = whole.gradients(torch.eye(5)[:classes].expand(4, classes, 5))
         assert gradients[2].shape == (classes, 4, 4, 12, 12)
         assert not gradients[2].any()
+
+
+def test_a_compiled_network_is_watched_as_it_is_written(tiny_model, images, generator):
+    network, layer = tiny_model.network, tiny_model.card.cam_layer
+    compiled = torch.compile(network, backend="eager")
+    with torch.no_grad():
+        compiled(images)  # code that knows no hooks is there from here on
+    name = f"_orig_mod.{layer}"
+    found, expected = shared_pass(compiled, name, images, EVERY), shared_pass(network, layer, images, EVERY)
+    assert_close(found.gradients, expected.gradients)
+    features = torch.rand(3, *found.features.shape[1:], generator=generator)
+    assert_close(found.behind(0, features), expected.behind(0, features))
+
+
+def test_a_layer_that_is_passed_by_is_told(images):
+    class Aside(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unused, self.conv = nn.Conv2d(1, 5, 1), nn.Conv2d(1, 5, 3)
+
+        def forward(self, given):
+            return self.conv(given).mean(dim=(2, 3))
+
+    with pytest.raises(NetworkError, match="Layer 'unused' did not run"):
+        tail(Aside(), "unused", images[:1], torch.zeros(1, 5, 3, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls it deprecated; people have such networks
+        scripted = torch.jit.trace(Aside().eval(), images)
+    with pytest.raises(NetworkError, match="Layer 'conv' is a ScriptModule, which cannot be watched"):
+        shared_pass(scripted, "conv", images, EVERY)

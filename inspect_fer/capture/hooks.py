@@ -1,7 +1,8 @@
 """What every pass has in common: eval mode without a trace, the network's answer, watched layers."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
 from typing import cast
 
@@ -25,12 +26,16 @@ def leave_no_trace(network: nn.Module) -> Iterator[None]:
     try:
         for module, _ in flags:
             module.training = False
-        eager = torch.compiler.set_stance("force_eager")
-        with eager, torch.inference_mode(mode=False), torch.random.fork_rng(devices=devices):
+        with _as_written(), torch.inference_mode(mode=False), torch.random.fork_rng(devices=devices):
             yield
     finally:
         for module, training in flags:
             module.training = training
+
+
+def _as_written() -> AbstractContextManager[object]:
+    """Have nothing run compiled; where the compiler was never loaded nothing is, and to load it takes seconds."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
 def logits_of(network: nn.Module, images: Tensor) -> Tensor:
