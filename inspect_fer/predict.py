@@ -89,7 +89,10 @@ def _check_tensor(images: Tensor) -> None:
     """Raise DataError for what is neither pixels nor network input."""
     if not isinstance(images, Tensor) or images.ndim != 4:
         given = " x ".join(map(str, images.shape)) if isinstance(images, Tensor) else type(images).__name__
-        raise DataError(f"Give Samples or a tensor (N, C, H, W), not {given}; one image is images[None].")
+        raise DataError(
+            f"Give Samples or a tensor (N, C, H, W), not {given}; one image is images[None], an array becomes a "
+            "tensor by torch.from_numpy."
+        )
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise DataError(f"A tensor of images is uint8 (pixels) or float (network input), not {images.dtype}.")
 

@@ -41,7 +41,7 @@ def gate_layers(network: nn.Module, images: Tensor) -> list[str]:
             parts = (f"{name}.{part}" for part, _ in layers[name].named_children())
             found.extend([part for part in parts if part in small and _scales(small[part], before, output)][-1:])
 
-    with leave_no_trace(network), torch.no_grad(), _entered(layers, enter), watched(layers, leave):
+    with leave_no_trace(network), torch.no_grad(), watched(layers, leave), _entered(layers, enter):
         logits_of(network, images)
     return [name for name in found if runs[name] == 1]
 

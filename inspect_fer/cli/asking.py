@@ -42,10 +42,13 @@ class Asked:
     def of(cls, methods: Sequence[str], **options: Any) -> "Asked":
         """Take the command line at its word: "all" stands for every method that the network allows.
 
-        Raises what `chosen` raises, before any work.
+        Raises what `chosen` raises, before any work, and ConfigError for "all" beside others.
         """
+        from inspect_fer.errors import ConfigError
         from inspect_fer.explain import METHODS, chosen
 
+        if ALL in methods and len(methods) > 1:
+            raise ConfigError("The method all stands alone: it is every method that the network allows.")
         if list(methods) != [ALL]:
             chosen(list(methods))
             return cls(list(methods), options)
@@ -54,14 +57,18 @@ class Asked:
         return asked
 
     def forecast(self, model: "Classifier", faces: "Samples") -> None:
-        """Print what it is going to take."""
+        """Print what it is going to take. Raises what the run would raise of a method, as far as a few images tell."""
         from inspect_fer.explain import forecast
 
-        print_forecast(forecast(model, faces, self.methods, **self.options))
+        told = forecast(model, faces, self.methods, **self.options)
+        if "refuse" not in self.options:
+            for problem in told.refused.values():
+                raise problem
+        print_forecast(told)
 
-    def run(self, folder: Path, model: "Classifier", faces: "Samples", *, overwrite: bool) -> "Run":
+    def run(self, folder: Path, model: "Classifier", faces: "Samples", **choices: Any) -> "Run":
         """Make the whole run; see `part`."""
-        return cast("Run", self.part(folder, model, faces, overwrite=overwrite))
+        return cast("Run", self.part(folder, model, faces, **choices))
 
     def part(self, folder: Path, model: "Classifier", faces: "Samples", **choices: Any) -> "Run | None":
         """Make the run, or a share of it, with progress bars, and say on stderr what was left out."""
@@ -85,6 +92,8 @@ def print_forecast(forecast: "Forecast") -> None:
     from inspect_fer.explain.cost import in_time
 
     classes = f"{forecast.targets} classes" if forecast.targets > 1 else "1 class"
+    images = f"{forecast.images:,} images" if forecast.images > 1 else "1 image"
+    each = " each" if forecast.images > 1 else ""
     table = Table("method", "forward passes", "backward passes", "seconds", "memory")
     for column in table.columns[1:]:
         column.justify = "right"
@@ -98,7 +107,7 @@ def print_forecast(forecast: "Forecast") -> None:
     for name, problem in forecast.refused.items():
         console.print(f"left out: {name}: {problem}", highlight=False, markup=False)
     console.print(
-        f"{forecast.images:,} images, {classes} each: about {in_time(forecast.seconds)}, {in_words(forecast.bytes)} "
+        f"{images}, {classes}{each}: about {in_time(forecast.seconds)}, {in_words(forecast.bytes)} "
         "at a time. Passes are for each image.",
         highlight=False,
     )

@@ -99,7 +99,7 @@ def explain_faces(
     if dry_run:
         asked.forecast(network, faces)
         return
-    run = asked.run(folder, network, faces, overwrite=force or out is None)
+    run = asked.run(folder, network, faces, overwrite=force or out is None, every_class=True)
     for name, explanation in run.explanations.items():
         picture = run.folder / f"{name}.png"
         overlay(faces, explanation).save(picture)

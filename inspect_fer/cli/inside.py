@@ -1,5 +1,6 @@
 """The pictures of `inspect-fer internals`: what was asked, and a function for each view."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -41,6 +42,8 @@ from inspect_fer.render.inside import (
 from inspect_fer.render.sheets import Tile
 from inspect_fer.schema import Classifier, Samples, Tick
 
+WIDE = 1000
+"""So many characters a line has where no terminal bounds it: names go into a file or a pipe whole."""
 CHANNELS, BESIDE = 12, 6
 """So many channels are shown, and so many maps or faces beside one another, where the user names none."""
 
@@ -128,15 +131,18 @@ def layer_table(model: Classifier) -> None:
 
     table = Table("layer", "type", "output", "parameters", "receptive field")
     table.columns[3].justify = table.columns[4].justify = "right"
+    table.columns[0].overflow = "fold"
     for row in layer_rows(model, blocks=True):
         shape, sees = " x ".join(map(str, row["shape"])), row["receptive_field"]
         table.add_row(row["name"], row["kind"], shape, f"{row['parameters']:,}", "" if sees is None else str(sees))
-    Console(markup=False, highlight=False).print(table)
+    width = None if sys.stdout.isatty() else WIDE
+    Console(markup=False, highlight=False, width=width).print(table)
 
 
 def _filters(asked: Asked) -> Image.Image:
     network = asked.model.network
-    return filter_sheet(filters(network, asked.named or (convolutions(network) or [""])[0]))
+    name = asked.named or (convolutions(network) or [""])[0]
+    return filter_sheet(filters(network, name), layer=name)
 
 
 def _weights(asked: Asked) -> Figure:
@@ -150,7 +156,7 @@ def _weights(asked: Asked) -> Figure:
 def _activations(asked: Asked) -> Figure | Image.Image:
     values = activation_maps(asked.model, asked.face, asked.layer)[0]
     if values.ndim == 3:
-        return activation_sheet(values)
+        return activation_sheet(values, layer=asked.layer)
     names = asked.class_names if asked.layer == LOGITS else ()
     return bars_figure(values, names=names, title=f"{asked.layer} of {asked.face.ids[0]}")
 
@@ -164,10 +170,13 @@ def _contributions(asked: Asked) -> Image.Image:
         values, rest = found.values[0, place], float(found.rest[0, place])
         best = asked.channels(values, BESIDE)
         logit = float(values.sum()) + rest
-        head = Tile(Image.new("RGB", (1, 1)), asked.class_names[target], f"{logit:+.2f}, rest {rest:+.2f}")
-        rows.append((head, maps[best], [f"channel {c}" for c in best], [f"{float(values[c]):+.3f}" for c in best]))
+        head = Tile(Image.new("RGB", (1, 1)), asked.class_names[target], f"{logit:+z.2f}, rest {rest:+z.2f}")
+        said = [f"{float(values[c]):+z.3f}" for c in best]
+        shaded = maps[best].abs() * values[best].sign()[:, None, None]
+        rows.append((head, shaded, [f"channel {c}" for c in best], said))
     kinds = {"exact": "weight x mean activation, exact", "gradient": "gradient x activation"}
-    return channel_sheet(face.pixels[0:1][0], rows, title=f"{found.layer} · {kinds[found.kind]}")
+    title = f"{found.layer} · {kinds[found.kind]}"
+    return channel_sheet(face.pixels[0:1][0], rows, title=title, ends=("lowers the logit", "raises it"))
 
 
 def _gates(asked: Asked) -> Figure:
@@ -186,7 +195,8 @@ def _switched_off(asked: Asked) -> Figure:
     changes = switched_off(asked.model, asked.face, asked.layer, tick=asked.tick)[0]
     best = asked.channels(changes.abs().amax(dim=1))
     title = f"{asked.layer}: change of each logit without a channel"
-    return table_figure(changes[best], [f"channel {c}" for c in best], asked.class_names, title=title)
+    rows = [f"channel {c}" for c in best]
+    return table_figure(changes[best], rows, asked.class_names, title=title, unit="change of logit")
 
 
 def _exciting(asked: Asked) -> Image.Image:

@@ -15,6 +15,18 @@ What = Annotated[
         help="layers (a list), filters, weights, activations, contributions, gates, switched-off, exciting, visualise."
     ),
 ]
+USES: dict[str, tuple[str, ...]] = {
+    "layers": (),
+    "filters": ("layer", "out"),
+    "weights": ("layer", "out"),
+    "activations": ("layer", "out"),
+    "contributions": ("layer", "channels", "out"),
+    "gates": ("out",),
+    "switched-off": ("layer", "channels", "out"),
+    "exciting": ("layer", "channels", "out"),
+    "visualise": ("layer", "channels", "out"),
+}
+"""Which of these options a view heeds."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,7 +39,10 @@ def add_to(app: typer.Typer) -> None:
 def internals(
     model: Model,
     what: What = "layers",
-    layer: Annotated[str | None, typer.Option(help="Which layer; 'logits' is what comes before the softmax.")] = None,
+    layer: Annotated[
+        str | None,
+        typer.Option(help="Which layer; for activations, exciting and visualise also logits, before the softmax."),
+    ] = None,
     data: Annotated[str | None, typer.Option("--data", "-d", help="KIND:PATH of the faces to look at.")] = None,
     split: Split = "test",
     sample: Annotated[int, typer.Option(min=0, help="Which of the faces, where one is looked at.")] = 0,
@@ -47,16 +62,25 @@ def internals(
     from inspect_fer.models.checkpoint import load
     from inspect_fer.render import png_bytes
 
+    refuse_unused(what, layer=layer, channels=channels, out=out)
     file = out or Path("reports") / "internals" / f"{Path(model).stem}-{what}.png"
     if file.suffix.lower() != ".png":
         raise ConfigError(f"A picture is written as PNG; call it {file.with_suffix('.png')}.")
     if what == "layers":
         layer_table(load(model))
         return
-    draw = lookup(VIEWS, what, "view")
     with progress() as track:
         asked = Asked(load(model), layer, data, split, sample, limit, target, channels, steps, seed, track(what))
-        picture = png_bytes(draw(asked))
+        picture = png_bytes(VIEWS[what](asked))
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(picture)
     typer.echo(str(file))
+
+
+def refuse_unused(what: str, **given: object) -> None:
+    """Raise ConfigError for an option that the view would pass over, UnknownNameError where there is no such view."""
+    used = lookup(USES, what, "view")
+    idle = [name for name, value in given.items() if value is not None and name not in used]
+    if idle:
+        able = [view for view, names in USES.items() if idle[0] in names]
+        raise ConfigError(f"The view {what!r} takes no --{idle[0]}; these do: {', '.join(able)}.")

@@ -6,10 +6,9 @@ from typing import Any, Literal, TypeAlias, TypedDict, Unpack, cast, overload
 
 from torch import Tensor
 
-from inspect_fer.capture import find_layer
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain.ablation_cam import AblationCAM
-from inspect_fer.explain.budget import in_bytes
+from inspect_fer.explain.budget import in_bytes, some
 from inspect_fer.explain.cam import CAM
 from inspect_fer.explain.contrast import Contrast, FinerCAM
 from inspect_fer.explain.cost import Forecast, forecast_of
@@ -26,7 +25,7 @@ from inspect_fer.explain.guided import Deconvnet, GuidedBackprop, GuidedGradCAM
 from inspect_fer.explain.lrp import LRP
 from inspect_fer.explain.method import Method, configured, reads_layer
 from inspect_fer.explain.occlusion import Occlusion
-from inspect_fer.explain.passes import Plan, Refuse, maps_of
+from inspect_fer.explain.passes import Layers, Plan, Refuse, layers_of, maps_of
 from inspect_fer.explain.pointwise import GradCAMElementwise, HiResCAM, LayerCAM
 from inspect_fer.explain.region_occlusion import RegionOcclusion
 from inspect_fer.explain.region_shapley import RegionShapley
@@ -81,7 +80,6 @@ METHODS: dict[str, type[Method]] = {
 }
 
 Wanted: TypeAlias = str | Method | Sequence[str | Method] | Mapping[str, str | Method]
-Layers: TypeAlias = str | Sequence[str] | None
 Precision: TypeAlias = Literal["exact", "fast"]
 
 
@@ -142,12 +140,13 @@ def explain(  # noqa: PLR0913  # a user's choices, all with defaults
 
     methods: one name or method gives one Explanation; a list or a mapping gives a dictionary of them, from one pass.
         A name may bring options: "occlusion?window=4&fill=mean".
-    targets: "predicted", "label", "all", one class id for every image, one an image (N,), or several (N, T).
+    targets: "predicted", "label", "all", a class by id or name, one id an image (N,), or several ids an image (N, T).
     layer: what CAM methods read, by default the one that the network's card names. Of several, all read in one pass,
         each method's maps become one (N, T, H, W): the `fusion` "mean" (pytorch-grad-cam) or "max" (LayerCAM).
     precision: "exact", or "fast" for bfloat16 where the processor multiplies it faster; see Explanation.deviation.
     memory: budget for the tensors of the passes, such as "1GB", weights and results apart; batch_size: images at most.
-    refuse: told of each method that the network does not allow, which is then left out; by default its error is raised.
+    refuse: told of each method that the network does not allow, which is left out; by default its error is raised. A
+        single method that is left out gives {}.
     Samples and uint8 tensors (N, C, H, W) are normalised by the card, float tensors are network input as they are.
     Raises UnknownNameError, DataError, TargetError, ConfigError and NetworkError.
     """
@@ -203,32 +202,22 @@ def _planned(
     fusion, refuse = options.get("fusion", "mean"), options.get("refuse")
     fast = lookup({"exact": False, "fast": True}, options.get("precision", "exact"), "precision")
     lookup(dict.fromkeys(FUSIONS), fusion, "fusion")
-    layers = _layers(images.model, options.get("layer"))
+    layers = layers_of(images.model, options.get("layer"))
     described = {key: describe(method) for key, method in methods.items()}
     blank = blanks(methods, described, images, layers, fusion, refuse)
     fitting = {key: methods[key] for key in blank}
-    targets = resolve_targets(options.get("targets", "predicted"), images.labels, len(images.model.card.class_names))
+    names = images.model.card.class_names
+    targets = resolve_targets(options.get("targets", "predicted"), images.labels, len(names), names)
     return blank, Plan(
         fitting,
         targets,
         layers if any(map(reads_layer, fitting.values())) else (),
         fusion,
-        options.get("batch_size", 128),
+        some(options.get("batch_size", 128)),
         in_bytes(options.get("memory", "1GB")),
         fast,
         refuse,
     )
-
-
-def _layers(model: Classifier, layer: Layers) -> tuple[str, ...]:
-    """The layers to read, each of them there. Raises UnknownNameError, and ConfigError for none or the same twice."""
-    named = layer if layer is None or isinstance(layer, str) else tuple(layer)
-    layers = (named or model.card.cam_layer,) if not isinstance(named, tuple) else named
-    if not layers or len(set(layers)) != len(layers):
-        raise ConfigError(f"Name one layer, or several that differ, not {list(layers)}.")
-    for name in filter(None, layers):
-        find_layer(model.network, name)
-    return tuple(filter(None, layers))
 
 
 def _is_one(methods: Wanted) -> bool:
@@ -243,7 +232,10 @@ def chosen(methods: Wanted) -> dict[str, Method]:
     made = [_method(method) for method in cast("Sequence[str | Method]", listed)]
     named = {describe(method)["name"]: method for method in made}
     if len(named) != len(made):
-        raise ConfigError("Two of the methods have the same name; give a mapping of your own names to methods.")
+        raise ConfigError(
+            "Two of the methods have the same name. In Python, give a mapping of your own names to methods; on the "
+            "command line, make a run of each."
+        )
     return named
 
 

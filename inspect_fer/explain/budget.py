@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from numbers import Integral
 
 from inspect_fer.errors import ConfigError
 
@@ -62,8 +63,15 @@ def require(memory: int, each: int) -> None:
     if each > memory:
         raise ConfigError(
             f"One image takes about {in_words(each)} on its way through the network; a budget of {in_words(memory)} is "
-            f"too small. Give at least memory={in_words(each).replace(' ', '')!r}."
+            f"too small. Give at least {in_words(each).replace(' ', '')}."
         )
+
+
+def some(batch_size: object) -> int:
+    """The batch size itself. Raises ConfigError for what is no whole number of images, or none of them."""
+    if isinstance(batch_size, bool) or not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ConfigError(f"A batch holds at least one image, a whole number of them, not {batch_size!r}.")
+    return int(batch_size)
 
 
 def in_bytes(memory: str | int) -> int:

@@ -11,6 +11,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.capture import SharedPass
 from inspect_fer.errors import ConfigError, TargetError
+from inspect_fer.explain.fills import check_between
 from inspect_fer.explain.grad_cam import grad_cam
 
 
@@ -50,6 +51,10 @@ class Contrast:
 
     rival: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.rival is not None and type(self.rival) is not int:
+            raise ConfigError(f"A contrast takes a rival class by its id, a whole number, or None, not {self.rival!r}.")
+
     def __call__(self, shared: SharedPass) -> Tensor:
         """Return maps (N, T, h, w), 0 where the target is the rival itself. Raises TargetError for an unknown rival."""
         classes = _needs_two_classes(shared)
@@ -77,6 +82,7 @@ class FinerCAM:
     def __post_init__(self) -> None:
         if type(self.similar) is not int or self.similar < 1:
             raise ConfigError(f"Finer-CAM takes at least one similar class, not {self.similar!r}.")
+        check_between("Finer-CAM", "strength", self.strength, 0, 1e6)
 
     def __call__(self, shared: SharedPass) -> Tensor:
         """Return maps (N, T, h, w), signed: the paper's, before the ReLU. Few classes: all others are similar ones."""

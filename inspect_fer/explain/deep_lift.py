@@ -180,7 +180,7 @@ class DeepLift:
         """images (N, C, H, W), targets (N, T). Returns (N, T, H, W), summed over channels. Raises NetworkError."""
         from captum import attr
 
-        with captum_run(model, images) as (network, given):
+        with captum_run(model, images, gradients=False) as (network, given):
             peer = attr.DeepLift(prepared(unshared(network, given)))
 
             def attribute(some: Tensor, t: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from inspect_fer.capture import SharedPass
+from inspect_fer.explain.fills import check_flag
 
 ROUNDS = 40
 """Squarings at most; in float64 a gap of one part in 2^30 between the two largest eigenvalues is resolved, in float32
@@ -37,18 +38,18 @@ def principal_maps(several: Iterable[Tensor], *, centred: bool = False) -> Tenso
         plain = flat / torch.where(scale == 0, torch.ones_like(scale), scale)
         scales.append(scale[..., 0])
         matrix = plain - plain.mean(dim=2, keepdim=True) if centred else plain  # O^T, (N, C, hw)
-        sums.append(plain.sum(dim=1))
-        wide = matrix.shape[2] > matrix.shape[1]
-        if wide:  # V_1 itself is the shorter one to find
+        sums.append(plain.sum(dim=1).view(len(values), *values.shape[2:]))
+        if matrix.shape[2] > matrix.shape[1]:  # V_1 itself is the shorter one to find
             vector = first_eigenvector(matrix @ matrix.mT)
             found.append((matrix.mT @ vector[..., None])[..., 0])
         else:
             found.append(matrix.mT @ matrix)
-        shape = values.shape
-    maps = torch.stack(found) if wide else _along(torch.stack(found))
-    agreement = (maps * torch.stack(sums)).sum(dim=2, keepdim=True)
+    maps, plainly = torch.stack(found), torch.stack(sums)  # (T, N, hw) or (T, N, hw, hw), and (T, N, h, w)
+    if maps.ndim == 4:
+        maps = _along(maps)
+    agreement = (maps * plainly.flatten(2)).sum(dim=2, keepdim=True)
     signed = torch.where(agreement < 0, -maps, maps) * torch.stack(scales)
-    return signed.transpose(0, 1).reshape(shape[0], -1, *shape[2:])
+    return signed.view(plainly.shape).transpose(0, 1).contiguous()
 
 
 def _along(grams: Tensor) -> Tensor:
@@ -91,6 +92,9 @@ class EigenCAM:
 
     class_free: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        check_flag("Eigen-CAM", "centred", self.centred)
+
     def __call__(self, shared: SharedPass) -> Tensor:
         """Return maps (N, T, h, w), the same for every target."""
         found = principal_map(shared.features, centred=self.centred)
@@ -105,6 +109,9 @@ class EigenGradCAM:
     """
 
     centred: bool = False
+
+    def __post_init__(self) -> None:
+        check_flag("Eigen-Grad-CAM", "centred", self.centred)
 
     def __call__(self, shared: SharedPass) -> Tensor:
         """Return maps (N, T, h, w)."""

@@ -7,20 +7,23 @@ import torch
 from torch import Tensor
 
 from inspect_fer.capture import SharedPass
-from inspect_fer.errors import ConfigError
+from inspect_fer.explain.fills import check_between
+from inspect_fer.explain.weighing import known, unknown_where
 
 
 def fem(features: Tensor, deviations: float) -> Tensor:
     """Add up where each channel is rare and strong, weighed by the channel's mean.
 
     B_k = 1 where A_k >= mean_k + deviations * std_k (over the places, divided by h w), else 0; sum_k mean_k B_k. A
-    constant channel, which has no strong place, adds nothing. features (N, C, h, w). Returns (N, h, w).
+    constant channel, which has no strong place, adds nothing; an image whose features are not all finite has NaN.
+    features (N, C, h, w). Returns (N, h, w).
     """
     means = features.mean(dim=(2, 3), keepdim=True)
     spread = features.std(dim=(2, 3), keepdim=True, correction=0)
     varies = features.amax(dim=(2, 3), keepdim=True) > features.amin(dim=(2, 3), keepdim=True)
     strong = (features >= means + deviations * spread) & varies
-    return torch.where(strong, means, torch.zeros_like(means)).sum(dim=1)
+    found = torch.where(strong, means, torch.zeros_like(means)).sum(dim=1)
+    return unknown_where(~known(features), found)  # no comparison with NaN is true
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,7 @@ class FEM:
     class_free: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if not self.deviations >= 0:
-            raise ConfigError(f"FEM takes a number of standard deviations of at least 0, not {self.deviations!r}.")
+        check_between("FEM", "deviations", self.deviations, 0, 1e6)
 
     def __call__(self, shared: SharedPass) -> Tensor:
         """Return maps (N, T, h, w), the same for every target."""

@@ -1,13 +1,13 @@
 """What stands where something of an image is taken away: a value, the image's mean, or the image blurred."""
 
-from math import isfinite
+from math import ceil, isfinite
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.errors import ConfigError
-from inspect_fer.explain.occlusion import blurred
 
 Fill: TypeAlias = float | Literal["mean", "blur"]
 """A value in network-input units, "mean" of the image per channel, or "blur" (Gaussian of an eighth of the image)."""
@@ -19,6 +19,17 @@ def check_fill(method: str, fill: Fill) -> None:
         return
     if isinstance(fill, bool) or not isinstance(fill, int | float) or not isfinite(fill):
         raise ConfigError(f"{method} fills with a number, 'mean' or 'blur', not {fill!r}.")
+
+
+def blurred(images: Tensor, sigma: float) -> Tensor:
+    """Images (N, C, H, W) under a Gaussian of that many pixels, the border repeated outwards."""
+    reach = ceil(3 * sigma)
+    steps = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
+    weights = torch.exp(-(steps**2) / (2 * sigma**2))
+    rows = (weights / weights.sum()).view(1, 1, -1, 1)
+    padded = F.pad(images.flatten(0, 1)[:, None], (reach, reach, reach, reach), mode="replicate")
+    smooth: Tensor = F.conv2d(F.conv2d(padded, rows), rows.transpose(2, 3))
+    return smooth.reshape(images.shape)
 
 
 def filled(images: Tensor, fill: Fill) -> Tensor:
@@ -41,3 +52,9 @@ def check_between(method: str, name: str, value: float, low: float, high: float)
     """Raise ConfigError for an option that does not lie between both bounds, which are allowed."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise ConfigError(f"{method} takes {name} from {low:g} to {high:g}, not {value!r}.")
+
+
+def check_flag(method: str, name: str, value: bool) -> None:  # noqa: FBT001  # it is asked whether it is one
+    """Raise ConfigError for an option that is neither True nor False."""
+    if type(value) is not bool:
+        raise ConfigError(f"{method} takes {name} as True or False, not {value!r}.")

@@ -11,6 +11,7 @@ from inspect_fer.capture import whole_pass
 from inspect_fer.errors import NetworkError
 from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.method import Passes, Setting
+from inspect_fer.explain.through_captum import NO_GRADIENT
 from inspect_fer.explain.weighing import ratio
 from inspect_fer.schema import Classifier
 
@@ -44,6 +45,8 @@ def full_gradients(network: nn.Module, images: Tensor, targets: Tensor) -> tuple
     (proposition 1). Raises NetworkError where no gradient reaches the input.
     """
     whole = whole_pass(network, images, lambda module: bias_of(module) is not None)
+    if not whole.logits.requires_grad:
+        raise NetworkError(NO_GRADIENT)
     seeds = F.one_hot(targets.to(whole.logits.device), whole.logits.shape[1])
     of_input, *of_outputs = (found.transpose(0, 1) for found in whole.gradients(seeds))
     wide = torch.promote_types(of_input.dtype, torch.float32)

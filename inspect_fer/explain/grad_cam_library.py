@@ -1,17 +1,32 @@
 """CAM methods whose formula is pytorch-grad-cam's (package grad-cam): KPCA-CAM and Seg-Eigen-CAM."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from inspect_fer.capture import SharedPass
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain.fills import check_between
+from inspect_fer.explain.through_captum import numpy_as_it_was
+from inspect_fer.explain.weighing import known, unknown_where
 
 KERNELS = ("linear", "poly", "rbf", "sigmoid", "cosine")
+
+
+def each_known(projected: Callable[[Any], Any], values: Tensor) -> Tensor:
+    """The library's map of values (N, C, h, w), one by one, NaN where they are not all finite: it takes NaN for 0.
+
+    projected: arrays (1, C, h, w) to (1, h, w). Returns (N, h, w).
+    """
+    sound = known(values)
+    plain = values.detach().masked_fill(~sound.view(-1, 1, 1, 1), 0).cpu().split(1)
+    found = torch.cat([torch.from_numpy(projected(one.numpy())) for one in plain])
+    return unknown_where(~sound, found.to(values))
 
 
 @dataclass(frozen=True)
@@ -37,10 +52,13 @@ class KPCACAM:
         """Return maps (N, T, h, w), the same for every class."""
         from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_kernel
 
-        with warnings.catch_warnings():
+        def projected(features: Any) -> Any:
+            np.random.seed(0)  # scikit-learn starts its search for the component anywhere
+            return get_2d_projection_kernel(features, self.kernel, self.gamma or None)
+
+        with numpy_as_it_was(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about constant features
-            found = get_2d_projection_kernel(shared.features.detach().cpu().numpy(), self.kernel, self.gamma or None)
-        maps = torch.from_numpy(found)[:, None].to(shared.features)
+            maps = each_known(projected, shared.features)[:, None]
         return maps.expand(-1, shared.targets.shape[1], -1, -1).contiguous()
 
 
@@ -56,5 +74,5 @@ class SegEigenCAM:
         from pytorch_grad_cam.utils.svd_on_activations import get_2d_projection_with_sign_correction
 
         weighed = shared.gradients.abs() * shared.features[:, None]  # (N, T, C, h, w)
-        found = get_2d_projection_with_sign_correction(weighed.detach().flatten(0, 1).cpu().numpy())
-        return torch.from_numpy(found).view(*shared.targets.shape, *found.shape[1:]).to(shared.features)
+        found = each_known(get_2d_projection_with_sign_correction, weighed.flatten(0, 1))
+        return found.view(*shared.targets.shape, *found.shape[1:])

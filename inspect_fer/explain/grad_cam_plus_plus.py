@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from inspect_fer.capture import SharedPass, leave_no_trace, shared_pass
-from inspect_fer.errors import ConfigError
+from inspect_fer.explain.fills import check_between, check_count
 from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.weighing import compact, ratio
 from inspect_fer.schema import Classifier
@@ -79,8 +79,9 @@ class SmoothGradCAMPlusPlus:
     reads_layer: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if type(self.samples) is not int or self.samples < 1 or not self.noise >= 0:
-            raise ConfigError("Smooth Grad-CAM++ takes at least one sample, and noise of at least 0.")
+        check_count("Smooth Grad-CAM++", "samples", self.samples)
+        check_between("Smooth Grad-CAM++", "noise", self.noise, 0, 1e6)
+        check_count("Smooth Grad-CAM++", "seed", self.seed, least=0)
 
     def passes(self, setting: Setting) -> Passes:
         """What an image costs."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from inspect_fer.explain.budget import at_once
-from inspect_fer.explain.fills import Fill, check_between, check_count, check_fill, filled
+from inspect_fer.explain.fills import Fill, check_between, check_count, check_fill, check_flag, filled
 from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.through_captum import captum_run, each_class, logits_with_graph, one_by_one, seeded, summed
 from inspect_fer.schema import Classifier
@@ -28,6 +28,9 @@ class Saliency:
 
     own_passes: ClassVar[bool] = True
     precise: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_flag("Saliency", "absolute", self.absolute)
 
     def passes(self, setting: Setting) -> Passes:
         """What an image costs."""

@@ -119,7 +119,7 @@ class LRP:
         """images (N, C, H, W), targets (N, T). Returns (N, T, H, W), summed over channels. Raises NetworkError."""
         from captum import attr
 
-        with captum_run(model, images) as (network, given):
+        with captum_run(model, images, gradients=False) as (network, given):
             traced = prepared(unshared(network, given, fold=True))
 
             def attribute(some: Tensor, t: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from inspect_fer.capture import SharedPass
 from inspect_fer.errors import ConfigError
 from inspect_fer.lookup import no_such_name
-from inspect_fer.schema import Classifier, Footprint
+from inspect_fer.schema import Classifier, Footprint, ModelCard
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Passes:
 class SharedMethod(Protocol):
     """Follows from the pass that all methods share. `class_free = True` where the target makes no difference.
 
-    May have `passes(setting) -> Passes` where it runs (parts of) the network again.
+    May have `passes(setting) -> Passes` where it runs (parts of) the network again, and `fits(card)`, which raises
+    ConfigError where its options do not suit the network.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -95,6 +96,13 @@ def passes_of(method: Method, setting: Setting) -> Passes:
     """What a method costs per image beside the shared pass."""
     told = getattr(method, "passes", None)
     return told(setting) if told else Passes()
+
+
+def require_fit(method: Method, card: ModelCard) -> None:
+    """Raise ConfigError where a method's options do not suit the network."""
+    told = getattr(method, "fits", None)
+    if told:
+        told(card)
 
 
 def relative(method: Method) -> bool:

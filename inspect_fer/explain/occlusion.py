@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.capture import leave_no_trace, logits_of
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain.budget import at_once
+from inspect_fer.explain.fills import Fill, blurred, check_fill
 from inspect_fer.explain.incremental import logits_under
 from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.schema import Classifier, Footprint
@@ -21,17 +21,6 @@ def windows(length: int, window: int, stride: int) -> tuple[tuple[int, int], ...
     """Where the windows start and stop along one side: ceil((length - window) / stride) + 1, the last one clipped."""
     starts = range(0, ceil((length - window) / stride) * stride + 1, stride)
     return tuple((min(start, length), min(start + window, length)) for start in starts)
-
-
-def blurred(images: Tensor, sigma: float) -> Tensor:
-    """Images (N, C, H, W) under a Gaussian of that many pixels, the border repeated outwards."""
-    reach = ceil(3 * sigma)
-    steps = torch.arange(-reach, reach + 1, dtype=images.dtype, device=images.device)
-    weights = torch.exp(-(steps**2) / (2 * sigma**2))
-    rows = (weights / weights.sum()).view(1, 1, -1, 1)
-    padded = F.pad(images.flatten(0, 1)[:, None], (reach, reach, reach, reach), mode="replicate")
-    smooth: Tensor = F.conv2d(F.conv2d(padded, rows), rows.transpose(2, 3))
-    return smooth.reshape(images.shape)
 
 
 def occluded(images: Tensor, fill: Tensor, places: Footprint, at_once: int) -> Iterator[Tensor]:
@@ -70,7 +59,7 @@ class Occlusion:
 
     window: int = 8
     stride: int = 4
-    fill: float | Literal["mean", "blur"] = 0.0
+    fill: Fill = 0.0
 
     own_passes: ClassVar[bool] = True
 
@@ -78,8 +67,7 @@ class Occlusion:
         for name, value in (("window", self.window), ("stride", self.stride)):
             if type(value) is not int or value < 1:
                 raise ConfigError(f"Occlusion takes a {name} of at least one whole pixel, not {value!r}.")
-        if isinstance(self.fill, bool | str | None) and self.fill not in ("mean", "blur"):
-            raise ConfigError(f"Occlusion fills with a number, 'mean' or 'blur', not {self.fill!r}.")
+        check_fill("Occlusion", self.fill)
 
     def footprint(self, input_size: tuple[int, int, int]) -> Footprint:
         """The window that each cell of a map stands for. Raises ConfigError when it is larger than the image."""

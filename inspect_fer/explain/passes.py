@@ -1,13 +1,14 @@
 """One pass over the images for all methods at once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from inspect_fer.capture import SharedPass, leave_no_trace, logits_of, penultimate, shared_passes
-from inspect_fer.errors import FerError
+from inspect_fer.capture import SharedPass, find_layer, leave_no_trace, logits_of, penultimate, shared_passes
+from inspect_fer.errors import ConfigError, FerError
 from inspect_fer.explain.budget import allowing, portion, require, rows_within
 from inspect_fer.explain.fusion import Fusion, fused
 from inspect_fer.explain.method import Method, own_passes, reads_layer, shares_pass
@@ -16,6 +17,9 @@ from inspect_fer.explain.targets import predicted
 from inspect_fer.predict import Images
 from inspect_fer.schema import Classifier, Tick
 from inspect_fer.twin import exact_twin, half_twin
+
+Layers: TypeAlias = str | Sequence[str] | None
+"""What CAM methods read; None for the layer that the network's card names."""
 
 COMPARED = 4
 """On how many images the fast network's maps are compared with the exact ones."""
@@ -72,6 +76,19 @@ class Forms:
         if getattr(method, "unfolded", False):
             return self.plain
         return self.exact if getattr(method, "precise", False) else self.quick
+
+
+def layers_of(model: Classifier, layer: Layers) -> tuple[str, ...]:
+    """The layers to read, each of them there. Raises UnknownNameError, and ConfigError for none or the same twice."""
+    layers: tuple[str, ...] = (model.card.cam_layer,)
+    if layer is not None and layer != "":
+        layers = (layer,) if isinstance(layer, str) else tuple(layer) if isinstance(layer, Iterable) else ()
+    if not layers or not all(isinstance(name, str) for name in layers) or len(set(layers)) != len(layers):
+        raise ConfigError(f"Name one layer, or several that differ, not {layer!r}.")
+    named = tuple(filter(None, layers))
+    for name in named:
+        find_layer(model.network, name)
+    return named
 
 
 def forms_of(images: Images, layers: tuple[str, ...], *, fast: bool) -> Forms:

@@ -11,7 +11,7 @@ from inspect_fer.capture import first_not_finite
 from inspect_fer.errors import FerError, NetworkError
 from inspect_fer.explain.coinciding import coinciding
 from inspect_fer.explain.fusion import Fusion
-from inspect_fer.explain.method import Method, class_free, footprint, reads_layer, relative
+from inspect_fer.explain.method import Method, class_free, footprint, reads_layer, relative, require_fit
 from inspect_fer.explain.passes import Found, Refuse
 from inspect_fer.predict import Images
 from inspect_fer.schema import Explanation, Footprint, Prediction
@@ -40,7 +40,8 @@ def blanks(
 def _blank(
     key: str, method: Method, told: Mapping[str, Any], images: Images, layers: tuple[str, ...], fusion: Fusion
 ) -> Explanation:
-    """Raises NetworkError where there is no layer to read, ConfigError where the method does not fit the input."""
+    """Raises NetworkError where there is no layer to read, ConfigError where network or input do not fit."""
+    require_fit(method, images.model.card)
     none, size = torch.empty(0), images.model.card.input_size
     if not reads_layer(method):
         prints, flags = footprint(method, size), (class_free(method), relative(method))

@@ -12,6 +12,7 @@ from inspect_fer.errors import ConfigError
 from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.weighing import ratio
+from inspect_fer.schema import ModelCard
 
 Weights = Literal["softmax", "probability"]
 
@@ -65,6 +66,14 @@ class ScoreCAM:
     def __post_init__(self) -> None:
         if self.weights not in ("softmax", "probability"):
             raise ConfigError(f"Score-CAM weighs by 'softmax' or by 'probability', not by {self.weights!r}.")
+
+    def fits(self, card: ModelCard) -> None:
+        """Raise ConfigError where the classes' probabilities are not those of a softmax."""
+        if self.weights == "probability" and card.output != "softmax":
+            raise ConfigError(
+                f"Score-CAM weighs by a softmax's probability, and this network's output is {card.output}; use "
+                "weights=softmax, which reads the logits."
+            )
 
     def passes(self, setting: Setting) -> Passes:
         """What an image costs."""

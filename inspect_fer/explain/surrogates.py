@@ -17,17 +17,23 @@ from inspect_fer.schema import Classifier, Footprint
 
 @dataclass
 class Replayed:
-    """The network for one image, whose answers are kept: each further class asks the same again, in the same order."""
+    """The network for one image, whose answers are kept: each further class asks the same again, in the same order.
+
+    broken: an answer was not finite, for which 0 was given, since no linear model follows from it
+    """
 
     network: nn.Module
     kept: list[Tensor] = field(default_factory=list)
     turn: int = 0
+    broken: bool = False
 
     def __call__(self, images: Tensor) -> Tensor:
         """images (n, C, H, W) to logits (n, K)."""
         if self.turn == len(self.kept):
             with torch.no_grad():
-                self.kept.append(self.network(images.clone()))
+                answer = self.network(images.clone())
+            self.broken |= not bool(answer.isfinite().all())
+            self.kept.append(answer.nan_to_num(0, 0, 0))
         self.turn += 1
         return self.kept[self.turn - 1]
 
@@ -37,15 +43,18 @@ def coefficients(
 ) -> Tensor:
     """The coefficients of each class's linear model for one image (1, C, H, W), all from the same samples.
 
-    targets (T,); settings hold the seed and what captum is told. Returns (T, features).
+    targets (T,); settings hold the seed and what captum is told. Returns (T, features), NaN where the image or an
+    answer of the network is not finite.
     """
+    if not image.isfinite().all():
+        return image.new_full((len(targets), int(settings["feature_mask"].amax()) + 1), torch.nan)
     found = []
     for target in targets.tolist():
         seeded(settings["seed"])
         asked.turn = 0
         told = {key: value for key, value in settings.items() if key != "seed"}
         found.append(attribute(image, target=target, return_input_shape=False, **told)[0])
-    return torch.stack(found)
+    return torch.stack(found).masked_fill(torch.tensor(asked.broken, device=image.device), torch.nan)
 
 
 def _settings(samples: int, cells: int, fill: Fill, seed: int, image: Tensor) -> dict[str, Any]:
@@ -98,7 +107,7 @@ class KernelShap:
         from captum import attr
 
         maps = []
-        with captum_run(model, images) as (network, given):
+        with captum_run(model, images, gradients=False) as (network, given):
             for image, classes in zip(given.split(1), targets, strict=True):
                 asked = Replayed(network)
                 settings = _settings(self.samples, self.cells, self.fill, self.seed, image)
@@ -145,7 +154,7 @@ class Lime:
         from captum._utils.models.linear_model import SkLearnLasso
 
         maps = []
-        with captum_run(model, images) as (network, given):
+        with captum_run(model, images, gradients=False) as (network, given):
             for image, classes in zip(given.split(1), targets, strict=True):
                 asked = Replayed(network)
                 settings = _settings(self.samples, self.cells, self.fill, self.seed, image)

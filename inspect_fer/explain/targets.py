@@ -7,28 +7,31 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from inspect_fer.emotions import relabelling
 from inspect_fer.errors import TargetError
 from inspect_fer.lookup import no_such_name
 
 Targets: TypeAlias = str | int | Sequence[int] | Tensor
-""" "predicted", "label", "all", one class for every image, one class an image (N,), or several (N, T)."""
+""" "predicted", "label", "all", a class by id or name for every image, one id an image (N,), or several (N, T)."""
 
 WORDS = ("predicted", "label", "all")
 
 
-def resolve_targets(targets: Targets, labels: Tensor, classes: int) -> Tensor | None:
+def resolve_targets(targets: Targets, labels: Tensor, classes: int, names: Sequence[str] = ()) -> Tensor | None:
     """Class ids (N, T) int64, or None for "predicted", which the logits will tell.
 
-    labels: (N,), -1 where unknown. Raises TargetError for a word, a number of classes, an id or a type that does not
-    fit N images and K classes, and for unknown labels.
+    labels: (N,), -1 where unknown; names: of the classes, in their order. Raises TargetError for a word, a number of
+    classes, an id or a type that does not fit N images and K classes, and for unknown labels.
     """
+    if isinstance(targets, str) and targets not in WORDS and (named := relabelling([targets], names)[0]) >= 0:
+        targets = named
     if isinstance(targets, str):
-        return _of_word(targets, labels, classes)
+        return _of_word(targets, labels, classes, names)
     ids = _as_ids(targets)
     if ids.ndim == 0:
         ids = ids.expand(len(labels))
     if ids.ndim not in (1, 2) or len(ids) != len(labels) or not ids.numel():
-        given = " x ".join(map(str, ids.shape))
+        given = " x ".join(map(str, ids.shape)) if ids.numel() != 0 or ids.ndim > 1 else "none"
         raise TargetError(f"{len(labels)} images need {len(labels)} targets, or as many rows of them, not {given}.")
     low, high = int(ids.min()), int(ids.max())
     if low < 0 or high >= classes:
@@ -43,9 +46,11 @@ def predicted(logits: Tensor) -> Tensor:
     return logits.argmax(dim=1, keepdim=True)
 
 
-def _of_word(word: str, labels: Tensor, classes: int) -> Tensor | None:
+def _of_word(word: str, labels: Tensor, classes: int, names: Sequence[str]) -> Tensor | None:
     if word not in WORDS:
-        raise TargetError(f"{no_such_name(word, WORDS, 'target')} Class ids (int) and tensors of them do as well.")
+        raise TargetError(
+            f"{no_such_name(word, (*WORDS, *names), 'target')} Class ids (int) and tensors of them do as well."
+        )
     if word == "all":
         return torch.arange(classes).expand(len(labels), classes)
     if word == "label" and (labels < 0).any():
@@ -56,6 +61,8 @@ def _of_word(word: str, labels: Tensor, classes: int) -> Tensor | None:
 
 def _as_ids(targets: Any) -> Tensor:
     """A tensor of whole numbers, or TargetError."""
+    if isinstance(targets, Sequence) and not len(targets):
+        return torch.empty(0, dtype=torch.int64)
     try:
         ids = torch.as_tensor(int(targets) if isinstance(targets, Integral) and targets is not True else targets)
     except (TypeError, ValueError, RuntimeError) as problem:

@@ -18,6 +18,11 @@ from inspect_fer.schema import Classifier
 Attribute: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Images (n, C, H, W) and one class each (n,), to attributions (n, C, H, W)."""
 
+NO_GRADIENT = (
+    "No gradient reaches the input of this network, whose forward turns gradients off or detaches what it computes; "
+    "use occlusion or rise, or a CAM method with layer= behind that place."
+)
+
 
 def own_copy(network: nn.Module) -> nn.Module:
     """A deep copy for captum to hang its hooks on: in eval mode, at least float32, without gradients, never in place.
@@ -41,21 +46,31 @@ def own_copy(network: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def captum_run(model: Classifier, images: Tensor) -> Iterator[tuple[nn.Module, Tensor]]:
-    """Give a copy of the network, and images as it reads them, with gradients on and captum's warnings off.
-
-    Afterwards all is as it was, the random state of torch and NumPy too. Raises what the network itself raises.
-    """
-    state = np.random.get_state()  # captum draws from it
+def numpy_as_it_was() -> Iterator[None]:
+    """Afterwards NumPy's random state is what it was."""
+    state = np.random.get_state()
     try:
-        with leave_no_trace(model.network), torch.enable_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            logits_of(model.network, images[:1])
-            copied = own_copy(model.network)
-            weight = next((weight for weight in copied.parameters() if weight.is_floating_point()), images)
-            yield copied, images.detach().to(weight.device, weight.dtype, copy=True)
+        yield
     finally:
         np.random.set_state(state)
+
+
+@contextmanager
+def captum_run(model: Classifier, images: Tensor, *, gradients: bool = True) -> Iterator[tuple[nn.Module, Tensor]]:
+    """Give a copy of the network, and images as it reads them, with gradients on and captum's warnings off.
+
+    Afterwards all is as it was, the random state of torch and NumPy too, from which captum draws. Raises what the
+    network itself raises, and NetworkError where `gradients` are needed and none reaches the input.
+    """
+    with numpy_as_it_was(), leave_no_trace(model.network), torch.enable_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logits_of(model.network, images[:1])
+        copied = own_copy(model.network)
+        weight = next((weight for weight in copied.parameters() if weight.is_floating_point()), images)
+        given = images.detach().to(weight.device, weight.dtype, copy=True)
+        if gradients and not copied(given[:1].clone().requires_grad_()[:]).requires_grad:
+            raise NetworkError(NO_GRADIENT)
+        yield copied, given
 
 
 def logits_with_graph(network: nn.Module) -> Callable[[Tensor], Tensor]:

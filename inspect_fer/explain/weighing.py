@@ -1,4 +1,4 @@
-"""What the CAM methods share: gradients without repetition, and sums over channels."""
+"""What the CAM methods share: gradients without repetition, sums over channels, and what is not known."""
 
 import torch
 from torch import Tensor
@@ -27,3 +27,13 @@ def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     """numerator / denominator, and 0 where the denominator is 0."""
     safe = torch.where(denominator == 0, torch.ones_like(denominator), denominator)
     return torch.where(denominator == 0, torch.zeros_like(numerator), numerator / safe)
+
+
+def known(values: Tensor) -> Tensor:
+    """Whether all of an image's values (N, ...) are finite: (N,) bool."""
+    return values.flatten(1).isfinite().all(dim=1)
+
+
+def unknown_where(broken: Tensor, maps: Tensor) -> Tensor:
+    """Maps (N, ..., h, w) with NaN for the images that are broken (N,): nothing is known of them."""
+    return maps.masked_fill(broken.view(-1, *[1] * (maps.ndim - 1)), torch.nan)

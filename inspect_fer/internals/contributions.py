@@ -1,5 +1,6 @@
 """What each channel of a layer does for each class."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,11 +9,16 @@ from torch import Tensor
 
 from inspect_fer.capture import SharedPass, shared_pass
 from inspect_fer.errors import NetworkError, TargetError
+from inspect_fer.lookup import no_such_name
 from inspect_fer.predict import network_input
 from inspect_fer.schema import Classifier, Samples, Tick
 
 Kind = Literal["exact", "gradient"]
 """How contributions were found: weight x mean activation, or gradient x activation."""
+
+Targets = str | int | Sequence[int] | Tensor
+""" "predicted", "label", "all", one class for every image, one class an image (N,), or several (N, T)."""
+WORDS = ("predicted", "label", "all")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +59,7 @@ def channel_contributions(
     model: Classifier,
     samples: Samples | Tensor,
     layer: str | None = None,
-    targets: Tensor | Literal["all"] = "all",
+    targets: Targets = "all",
     *,
     batch_size: int = 128,
     tick: Tick | None = None,
@@ -63,25 +69,29 @@ def channel_contributions(
     Where global average pooling and one linear layer follow, weight x mean activation is exact: contributions and bias
     add up to the logit. Elsewhere it is gradient x activation, and `rest` says what that leaves.
 
-    layer: one that gives maps (N, C, h, w), by default what the network's card names; targets: (N, T) class ids, or
-    "all". Raises TargetError, NetworkError, UnknownNameError and DataError.
+    layer: one that gives maps (N, C, h, w), by default what the network's card names; targets: as in `explain`:
+    "all", "predicted", "label" or class ids. Raises TargetError, NetworkError, UnknownNameError and DataError.
     """
     read = layer or model.card.cam_layer
     if not read:
         raise NetworkError("Contributions are read at a layer, and the network's card names none; give one as layer=.")
     images = network_input(model, samples)
-    ids = _class_ids(targets, len(images), len(model.card.class_names))
+    ids = _class_ids(targets, images.labels, len(model.card.class_names))
     found = []
     for rows, batch in images.batches(batch_size):
-        found.append(_of_batch(shared_pass(model.network, read, batch, ids[rows])))
+        found.append(_of_batch(shared_pass(model.network, read, batch, _predicted if ids is None else ids[rows])))
         if tick:
             tick(rows.stop, len(images))
-    values, rest, kinds = zip(*found, strict=True)
-    return ChannelContributions(torch.cat(values), torch.cat(rest), ids, read, max(kinds))
+    values, rest, chosen, kinds = zip(*found, strict=True)
+    return ChannelContributions(torch.cat(values), torch.cat(rest), torch.cat(chosen), read, max(kinds))
 
 
-def _of_batch(shared: SharedPass) -> tuple[Tensor, Tensor, Kind]:
-    """Values, rest and kind of one batch; "gradient" comes behind "exact"."""
+def _predicted(logits: Tensor) -> Tensor:
+    return logits.argmax(dim=1, keepdim=True)
+
+
+def _of_batch(shared: SharedPass) -> tuple[Tensor, Tensor, Tensor, Kind]:
+    """Values, rest, targets and kind of one batch; "gradient" comes behind "exact"."""
     if shared.head is not None:
         weight, bias = shared.head
         values, rest = weight_times_mean(shared.features, weight[shared.targets]), bias[shared.targets]
@@ -89,19 +99,35 @@ def _of_batch(shared: SharedPass) -> tuple[Tensor, Tensor, Kind]:
         values = gradient_times_activation(shared.features, shared.gradients)
         rest = shared.logits.gather(1, shared.targets) - values.sum(dim=2)
     kind: Kind = "gradient" if shared.head is None else "exact"
-    return values.to("cpu", torch.float32), rest.to("cpu", torch.float32), kind
+    return values.to("cpu", torch.float32), rest.to("cpu", torch.float32), shared.targets.cpu(), kind
 
 
-def _class_ids(targets: Tensor | Literal["all"], count: int, classes: int) -> Tensor:
-    """Class ids (N, T) int64. Raises TargetError for what does not fit N images and K classes."""
+def _class_ids(targets: Targets, labels: Tensor, classes: int) -> Tensor | None:
+    """Class ids (N, T) int64, None for "predicted". Raises TargetError for what does not fit N images and K classes."""
+    count = len(labels)
     if isinstance(targets, str):
-        if targets != "all":
-            raise TargetError(f"Contributions are to 'all' classes or to class ids (N, T), not to {targets!r}.")
-        return torch.arange(classes).expand(count, classes)
-    if targets.ndim != 2 or len(targets) != count or not targets.numel() or targets.dtype != torch.int64:
-        shape = " x ".join(map(str, targets.shape))
-        raise TargetError(f"{count} images need class ids (N, T) int64 with {count} rows, not {shape} {targets.dtype}.")
-    wrong = targets[(targets < 0) | (targets >= classes)]
+        return _of_word(targets, labels, classes)
+    try:
+        ids = torch.as_tensor(targets).detach().cpu()
+    except (TypeError, ValueError, RuntimeError) as problem:
+        raise TargetError(f"Targets are class ids or one of {', '.join(WORDS)}, not {targets!r}.") from problem
+    ids = ids.expand(count) if ids.ndim == 0 else ids
+    whole = ids.dtype != torch.bool and not ids.is_floating_point() and not ids.is_complex()
+    if ids.ndim not in (1, 2) or len(ids) != count or not ids.numel() or not whole:
+        shape = " x ".join(map(str, ids.shape))
+        raise TargetError(f"{count} images need a class id, {count} of them or as many rows, not {shape} {ids.dtype}.")
+    wrong = ids[(ids < 0) | (ids >= classes)]
     if len(wrong):
         raise TargetError(f"The {classes} classes are 0 to {classes - 1}; there is no {int(wrong[0])}.")
-    return targets.detach().cpu()
+    return ids.to(torch.int64).reshape(count, -1)
+
+
+def _of_word(word: str, labels: Tensor, classes: int) -> Tensor | None:
+    if word not in WORDS:
+        raise TargetError(f"{no_such_name(word, WORDS, 'target')} Class ids do as well.")
+    if word == "all":
+        return torch.arange(classes).expand(len(labels), classes)
+    unknown = int((labels < 0).sum())
+    if word == "label" and unknown:
+        raise TargetError(f"{unknown} of {len(labels)} images have no label; use 'predicted' or class ids.")
+    return labels[:, None] if word == "label" else None

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from inspect_fer.capture import gate_layers, leave_no_trace, logits_of
 from inspect_fer.capture.tail import checked_tail
-from inspect_fer.errors import ConfigError
 from inspect_fer.internals.maps import output_of
+from inspect_fer.internals.numbers import channel_groups
 from inspect_fer.predict import network_input
 from inspect_fer.schema import Classifier, Samples, Tick
 from inspect_fer.twin import exact_twin
@@ -16,7 +16,7 @@ from inspect_fer.twin import exact_twin
 AT_ONCE = 2**24
 """So many numbers of altered features are in memory at once (64 MiB)."""
 
-Channels = Sequence[int | Sequence[int]]
+Channels = Sequence[int | Sequence[int]] | Tensor
 """Channels to switch, each alone or several together."""
 
 
@@ -48,9 +48,10 @@ def switched_off(
 ) -> Tensor:
     """By how much the logits change when channels of a layer are set to `value`: (N, M, K) float32.
 
-    channels: M of them, by default every one alone; of several in a tuple, all are set together. layer: any that gives
-    maps or features. Of a gate's layer, 1 lets a channel pass as if there were no gate, 0 shuts it. Only what lies
-    behind the layer is run again. Raises UnknownNameError, NetworkError, ConfigError and DataError.
+    channels: M of them, by default every one alone; of several in a tuple, all are set together; arrays and tensors do
+    as well. layer: any that gives maps or features. Of a gate's layer, 1 lets a channel pass as if there were no gate,
+    0 shuts it. Only what lies behind the layer is run again. Raises UnknownNameError, NetworkError, ConfigError and
+    DataError.
     """
     images = network_input(model, samples)
     changes = []
@@ -60,7 +61,8 @@ def switched_off(
             output = output_of(network, layer, batch)
             with torch.no_grad():
                 logits = logits_of(network, batch)
-            groups = _groups(channels, layer, output.shape[1])
+            every = range(output.shape[1])
+            groups = channel_groups(every if channels is None else channels, layer, len(every))
             behind = checked_tail(network, layer, batch, output, logits)
             for row, number in enumerate(range(rows.start, rows.stop)):
                 answers = [behind(row, part) for part in _altered(output[row], groups, value)]
@@ -79,15 +81,3 @@ def _altered(features: Tensor, groups: list[list[int]], value: float) -> Iterato
         for copied, group in zip(copies, part, strict=True):
             copied[group] = value
         yield copies
-
-
-def _groups(channels: Channels | None, layer: str, count: int) -> list[list[int]]:
-    """Channels as lists. Raises ConfigError where there are none, and for one that the layer does not have."""
-    wanted = range(count) if channels is None else channels
-    groups = [[group] if isinstance(group, int) else list(group) for group in wanted]
-    if not groups or not all(groups):
-        raise ConfigError("Name at least one channel to switch off.")
-    wrong = [channel for group in groups for channel in group if not 0 <= channel < count]
-    if wrong:
-        raise ConfigError(f"Layer {layer!r} has the channels 0 to {count - 1}; there is no {wrong[0]}.")
-    return groups

@@ -8,6 +8,7 @@ on the picture's size: Simonyan et al., ICLR workshop 2014, arXiv:1312.6034; smo
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from inspect_fer.capture import find_layer, leave_no_trace, whole_pass
 from inspect_fer.errors import ConfigError, NetworkError
 from inspect_fer.internals.maps import is_logits, output_of
+from inspect_fer.internals.numbers import single_channels
 from inspect_fer.schema import Classifier, ModelCard, Tick
 from inspect_fer.twin import exact_twin
 
@@ -63,7 +65,8 @@ class Ascent:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.jitter < 0 or min(self.rate, self.noise) <= 0 or min(self.decay, self.variation) < 0:
+        positive, others = (self.steps, self.rate, self.noise), (self.jitter, self.decay, self.variation)
+        if not all(map(isfinite, positive + others)) or min(positive) <= 0 or min(others) < 0:
             raise ConfigError(f"Steps, rate and noise are positive, jitter and penalties not negative; not {self}.")
 
 
@@ -98,7 +101,7 @@ def penalty(images: Tensor, start: Tensor, decay: float, variation: float) -> Te
 def feature_visualisation(
     model: Classifier,
     layer: str,
-    channels: Sequence[int],
+    channels: Sequence[int] | Tensor,
     ascent: Ascent | None = None,
     *,
     start: Tensor | None = None,
@@ -117,11 +120,13 @@ def feature_visualisation(
     if tuple(first.shape) != card.input_size:
         wanted, given = (" x ".join(map(str, size)) for size in (card.input_size, first.shape))
         raise ConfigError(f"The start is one image of {wanted} as network input, not {given}.")
-    parts = [list(channels[at : at + batch_size]) for at in range(0, len(channels), batch_size)]
+    if batch_size < 1:
+        raise ConfigError(f"At least one picture is found at a time, not {batch_size}.")
     found = []
     with leave_no_trace(model.network):
         network = exact_twin(model.network, (layer,), first.expand(2, -1, -1, -1))
-        _check(channels, layer, output_of(network, layer, first[None]).shape[1])
+        chosen = single_channels(channels, layer, output_of(network, layer, first[None]).shape[1])
+        parts = [chosen[at : at + batch_size] for at in range(0, len(chosen), batch_size)]
         excite = partial(excitement, network, layer)
         for number, part in enumerate(parts):
 
@@ -132,7 +137,7 @@ def feature_visualisation(
             begun, last = _climb(excite, part, ascent, first, card, told)
             found.append((last, excite(begun, part)[0], excite(last, part)[0]))
     images, before, after = map(torch.cat, zip(*found, strict=True))
-    return Visualisation(images, _pixels(images, card), tuple(channels), before, after, layer)
+    return Visualisation(images, _pixels(images, card), tuple(chosen), before, after, layer)
 
 
 def excitement(network: nn.Module, layer: str, images: Tensor, channels: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -192,11 +197,3 @@ def _noise(channel: int, ascent: Ascent, first: Tensor) -> Tensor:
     """Amplitudes of the first picture, (C, H, W // 2 + 1, 2): those of this channel, whatever others are asked for."""
     generator = torch.Generator().manual_seed(ascent.seed + 1_000_003 * (channel + 1))
     return ascent.noise * torch.randn(*first.shape[:2], first.shape[2] // 2 + 1, 2, generator=generator)
-
-
-def _check(channels: Sequence[int], layer: str, count: int) -> None:
-    """Raise ConfigError where there is no channel, and for one that the layer does not have."""
-    wrong = [channel for channel in channels if not 0 <= channel < count]
-    if wrong or not channels:
-        asked = f"there is no {wrong[0]}" if wrong else "name at least one"
-        raise ConfigError(f"Layer {layer!r} has the channels 0 to {count - 1}; {asked}.")

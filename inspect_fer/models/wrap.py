@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from inspect_fer.capture import find_cam_layer, find_layer, leave_no_trace
 from inspect_fer.errors import NetworkError
@@ -26,7 +26,7 @@ def wrap(
 
     mean, std: one value a channel, of pixels scaled to 0..1
     cam_layer: dotted name of the layer that CAM methods read; by default the last one with a map larger than 1x1
-        before pooling
+        before pooling, or none where layers cannot be watched, as in TorchScript
 
     Tries the network once on a grey image. Raises NetworkError when that fails or the logits are not (N, K).
     """
@@ -54,5 +54,13 @@ def wrap(
         )
     if cam_layer:
         find_layer(network, cam_layer)
-    layer = find_cam_layer(network, probe) if cam_layer is None else cam_layer
+    layer = _found_layer(network, probe) if cam_layer is None else cam_layer
     return Classifier(network, replace(card, cam_layer=layer))
+
+
+def _found_layer(network: nn.Module, probe: Tensor) -> str:
+    """The layer that CAM methods read, "" where layers cannot be watched, as in TorchScript; others need none."""
+    try:
+        return find_cam_layer(network, probe)
+    except NetworkError:  # the network itself has just run
+        return ""

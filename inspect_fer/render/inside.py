@@ -70,7 +70,7 @@ def gates_figure(values: Mapping[str, Tensor], effects: Mapping[str, Tensor], ta
         first.bar(spots, passed.numpy(), color=FIRST)
         first.set(ylim=(0, 1), xlim=(-0.8, len(passed) - 0.2))
         second = axes(drawing, 2 * len(values), 1, 2 * row + 2, x="channel")
-        second.set_ylabel(f"change of {target}", fontsize=8, color=MUTED, parse_math=False)
+        second.set_ylabel(f"change of logit\n{target}", fontsize=8, color=MUTED, parse_math=False)
         for change, hue, words, side in zip(
             effects[name], (FIRST, SECOND), ("gate at 1", "gate at 0"), (-0.2, 0.2), strict=True
         ):
@@ -82,11 +82,16 @@ def gates_figure(values: Mapping[str, Tensor], effects: Mapping[str, Tensor], ta
 
 
 def channel_sheet(
-    pixels: Tensor, rows: Sequence[tuple[Tile, Tensor, Sequence[str], Sequence[str]]], *, title: str = ""
+    pixels: Tensor,
+    rows: Sequence[tuple[Tile, Tensor, Sequence[str], Sequence[str]]],
+    *,
+    title: str = "",
+    ends: tuple[str, str] = ("below zero", "active"),
 ) -> Image.Image:
     """Lay channels' maps over one face, pixels (C, H, W) uint8: each row a named tile, then M maps (M, h, w).
 
-    rows: a tile, whose picture the face takes, maps, captions and remarks; a map has its own scale
+    rows: a tile, whose picture the face takes, maps, captions and remarks; a map has its own scale. ends: what blue
+    and red mean
     """
     zoom = max(1, round(SIDE / pixels.shape[1]))
     face = enlarge(pixels[None], (pixels.shape[1] * zoom, pixels.shape[2] * zoom))[0].round().byte().numpy()
@@ -95,7 +100,7 @@ def channel_sheet(
         laid = overlay_pixels(pixels[None], maps[None], zoom=zoom)[0]
         tiles = [Tile(picture(tile), *words) for tile, *words in zip(laid, captions, remarks, strict=True)]
         lines.append([Tile(picture(face), first.caption, first.remark), *tiles])
-    return sheet(lines, title=title, legend=("below zero", "active", GLOW))
+    return sheet(lines, title=title, legend=(*ends, GLOW))
 
 
 def exciting_sheet(
@@ -154,4 +159,4 @@ def _hue(value: float) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.2f}" if abs(value) < 10 else f"{value:+.1f}"
+    return f"{value:+z.2f}" if abs(value) < 10 else f"{value:+.1f}"  # z: no minus before 0.00

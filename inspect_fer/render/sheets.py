@@ -7,13 +7,15 @@ from math import ceil, sqrt
 import numpy as np
 import torch
 from matplotlib.colors import Colormap
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
-from inspect_fer.render.look import AMOUNT, EVIDENCE, INK, MUTED, PAPER, font
+from inspect_fer.render.look import AMOUNT, EVIDENCE, INK, LINE, MUTED, PAPER, font
 
 MARGIN, GAP, SMALL, LARGE = 20, 10, 12, 15
-LINE_HEIGHT, HEADER = 17, 34
+LINE_HEIGHT, HEADER, TITLE_LINE = 17, 34, 20
+NARROWEST = 320
+"""A title is broken where it is wider than the tiles, and than this."""
 KERNEL, CELL, FACE = 64, 72, 64
 
 Legend = tuple[str, str, Colormap]
@@ -37,19 +39,22 @@ def picture(pixels: np.ndarray) -> Image.Image:
 def sheet(
     rows: Sequence[Sequence[Tile]], *, title: str = "", legend: Legend | None = None, gap: int = GAP
 ) -> Image.Image:
-    """Lay out rows of tiles of one size, with a title above and a colour bar below."""
+    """Lay out rows of tiles of one size, with a title above, broken to their width, and a colour bar below."""
     tiles = [tile for row in rows for tile in row]
     width = max((tile.picture.width for tile in tiles), default=0)
     height = max((tile.picture.height for tile in tiles), default=0)
     lines = 2 if any(tile.remark for tile in tiles) else int(any(tile.caption for tile in tiles))
     across, down = width + gap, height + gap + lines * LINE_HEIGHT
-    top = MARGIN + (HEADER if title else 0)
-    columns = max(map(len, rows), default=0)
-    needed = max(columns * across - gap, ceil(font(LARGE, bold=True).getlength(title)), 200 if legend else 0)
+    bold = font(LARGE, bold=True)
+    taken = max(map(len, rows), default=0) * across - gap
+    title_lines = broken(title, bold, max(taken, NARROWEST))
+    top = MARGIN + (HEADER + TITLE_LINE * (len(title_lines) - 1) if title else 0)
+    needed = max(taken, *(ceil(bold.getlength(line)) for line in title_lines), 200 if legend else 0)
     bottom = MARGIN + (HEADER if legend else 0)
     canvas = Image.new("RGB", (needed + 2 * MARGIN, top + max(0, len(rows) * down - gap) + bottom), PAPER)
     draw = ImageDraw.Draw(canvas)
-    draw.text((MARGIN, MARGIN), title, INK, font(LARGE, bold=True))
+    for number, words in enumerate(title_lines):
+        draw.text((MARGIN, MARGIN + number * TITLE_LINE), words, INK, bold)
     for row, line in enumerate(rows):
         for column, tile in enumerate(line):
             place = MARGIN + column * across, top + row * down
@@ -60,11 +65,11 @@ def sheet(
     return canvas
 
 
-def filter_sheet(kernels: Tensor, *, limit: int = 32) -> Image.Image:
+def filter_sheet(kernels: Tensor, *, limit: int = 32, layer: str = "") -> Image.Image:
     """Draw filter kernels (out, in, kh, kw), all on one signed scale, each under its number.
 
     Filters with one input channel fill a grid; with more, a row is a filter and a column an input channel. At most
-    `limit` rows, and as many input channels, are drawn, or limit squared tiles of a grid.
+    `limit` rows, and as many input channels, are drawn, or limit squared tiles of a grid. layer: whose they are.
     """
     shown = kernels[: limit**2] if kernels.shape[1] == 1 else kernels[:limit, :limit]
     filters, channels = shown.shape[:2]
@@ -74,20 +79,22 @@ def filter_sheet(kernels: Tensor, *, limit: int = 32) -> Image.Image:
     else:
         rows = [[Tile(next(pictures), f"{row} · {column}") for column in range(channels)] for row in range(filters)]
     inputs = f"{_of(channels, kernels.shape[1])} input channel{'s' * (kernels.shape[1] > 1)}"
-    title = f"{_of(filters, len(kernels))} filters · {inputs} · one scale"
+    title = " · ".join(filter(None, (layer, f"{_of(filters, len(kernels))} filters", inputs, "one scale")))
     return sheet(rows, title=title, legend=("negative", "positive", EVIDENCE))
 
 
-def activation_sheet(maps: Tensor, *, limit: int = 256) -> Image.Image:
+def activation_sheet(maps: Tensor, *, limit: int = 256, layer: str = "") -> Image.Image:
     """Draw the activation maps of one layer (C, h, w), all on one scale, each under its number; at most `limit`.
 
-    The scale runs from zero up, or is signed when a value lies below zero.
+    The scale runs from zero up, or is signed when a value lies below zero. layer: whose they are.
     """
     both = bool((maps < 0).any())
     colours = EVIDENCE if both else AMOUNT
-    tiles = [Tile(tile, str(number)) for number, tile in enumerate(_coloured(maps[:limit], CELL, colours, signed=both))]
+    pictures = map(_edged, _coloured(maps[:limit], CELL, colours, signed=both))
+    tiles = [Tile(tile, str(number)) for number, tile in enumerate(pictures)]
     legend = ("negative", "positive", colours) if both else ("zero", "strong", colours)
-    return sheet(_grid(tiles), title=f"{_of(len(tiles), len(maps))} channels · one scale", legend=legend)
+    title = " · ".join(filter(None, (layer, f"{_of(len(tiles), len(maps))} channels", "one scale")))
+    return sheet(_grid(tiles), title=title, legend=legend)
 
 
 def face_wall(pixels: Tensor, *, captions: Sequence[str] = (), limit: int = 400, side: int = FACE) -> Image.Image:
@@ -118,6 +125,11 @@ def _coloured(maps: Tensor, side: int, colours: Colormap, *, signed: bool) -> It
         yield cells.resize((cells.width * zoom, cells.height * zoom), Image.Resampling.NEAREST)
 
 
+def _edged(tile: Image.Image) -> Image.Image:
+    """With a hairline around it: a map that is nearly white has an edge on white paper too."""
+    return ImageOps.expand(tile, 1, LINE)
+
+
 def _grid(tiles: list[Tile]) -> list[list[Tile]]:
     """Break tiles into rows, a little wider than high."""
     columns = max(1, ceil(sqrt(1.6 * len(tiles))))
@@ -127,6 +139,18 @@ def _grid(tiles: list[Tile]) -> list[list[Tile]]:
 def _write(draw: ImageDraw.ImageDraw, tile: Tile, place: tuple[int, int], width: int) -> None:
     draw.text(place, fit(tile.caption, font(SMALL), width), INK, font(SMALL))
     draw.text((place[0], place[1] + LINE_HEIGHT), fit(tile.remark, font(SMALL), width), MUTED, font(SMALL))
+
+
+def broken(words: str, letters: ImageFont.FreeTypeFont, width: float) -> list[str]:
+    """Break words into lines that fit, at spaces; at least one line, and a single word is never broken."""
+    lines = [""]
+    for word in words.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and letters.getlength(joined) > width:
+            lines.append(word)
+        else:
+            lines[-1] = joined
+    return lines
 
 
 def fit(words: str, letters: ImageFont.FreeTypeFont, width: float) -> str:

@@ -206,7 +206,8 @@ def _group(
     """What was asked for, tried on one sample first: which methods the network allows, what they read, how fine."""
     labels = network_input(model, faces).labels[:limit]
     targets = options.get("targets", "predicted")
-    resolve_targets(targets, labels, len(model.card.class_names))  # of all samples, before any work
+    names = model.card.class_names
+    resolve_targets(targets, labels, len(names), names)  # of all samples, before any work
     plain = targets if isinstance(targets, str) else torch.as_tensor(targets).tolist()
     told = {**DEFAULTS, **options, "targets": plain}
     asked = {name: value for name, value in told.items() if name not in {"refuse", "tick"}}

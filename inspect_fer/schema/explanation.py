@@ -104,8 +104,10 @@ class Explanation(Shown):
         if self.confidence is not None:
             code[self.confidence > SATURATED] = HEALTH.index("saturated softmax")
         code[high <= 0] = HEALTH.index("no positive evidence")
-        code[low == high] = HEALTH.index("a single cell" if self.maps.shape[2:].numel() == 1 else "constant")
+        code[low == high] = HEALTH.index("constant")
         code[(low == 0) & (high == 0)] = HEALTH.index("all zero")
+        if self.maps.shape[2:].numel() == 1:  # then whatever it holds says nothing of places
+            code[:] = HEALTH.index("a single cell")
         code[~self.maps.isfinite().flatten(2).all(dim=2)] = HEALTH.index("not finite")
         return code
 

@@ -1,15 +1,21 @@
 """`inspect-fer internals`: every view writes its picture, and every mistake is one line."""
 
+from collections import OrderedDict
+
 import pytest
 from PIL import Image
+from torch import nn
 
-from inspect_fer.cli.inside import VIEWS, listed_channels
+from inspect_fer.cli import inside
+from inspect_fer.cli.inside import VIEWS, layer_table, listed_channels
+from inspect_fer.cli.internals import USES
 from inspect_fer.errors import ConfigError
 from inspect_fer.models import build
 from inspect_fer.models.checkpoint import save
 from inspect_fer.schema import Classifier, ModelCard
 
 NAMES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+PIXEL = Image.new("RGB", (1, 1))
 
 
 @pytest.fixture
@@ -39,6 +45,39 @@ def test_without_a_view_the_layers_are_listed(call, net, folder):
     assert not (folder / "reports").exists()
 
 
+def test_names_go_into_a_pipe_whole(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    name = "a_wrapper_whose_name_is_longer_than_most_lines_of_a_terminal_that_is_not_very_wide"
+    network = nn.Sequential(OrderedDict([(name, build("se", size=32, options={"width": 2}))])).eval()
+    layer_table(Classifier(network, ModelCard("se", NAMES, (1, 32, 32), (0.5,), (0.25,))))
+    assert f"{name}.blocks.0.se.sigmoid " in capsys.readouterr().out
+
+
+def test_contributions_are_coloured_by_what_they_say(call, net, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(inside, "channel_sheet", lambda _, rows, **words: drawn.update(words, rows=rows) or PIXEL)
+    assert call(f"internals --model {net} --what contributions --target all --data synthetic:3")[0] == 0
+    assert drawn["ends"] == ("lowers the logit", "raises it")
+    signs = set()
+    for _, maps, _, remarks in drawn["rows"]:
+        for shade, remark in zip(maps, remarks, strict=True):
+            assert (shade * float(remark) >= 0).all()
+            signs.add(float(remark) > 0)
+    assert signs == {True, False}
+
+
+def test_logits_are_a_layer_where_the_help_says_so(call, net):
+    for what in ("activations", "exciting", "visualise"):
+        code, _, err = call(f"internals --model {net} --what {what} --layer logits --data synthetic:3 --steps 1")
+        assert code == 0, err
+    _, out, _ = call("internals --help")
+    assert "activations, exciting and visualise" in " ".join(out.split())
+
+
+def test_every_view_says_what_it_heeds():
+    assert list(USES) == ["layers", *VIEWS]
+
+
 def test_the_help_names_every_view(call):
     _, out, _ = call("internals --help")
     assert all(f"{what}," in out or f"{what}." in out for what in VIEWS)
@@ -61,7 +100,11 @@ def test_layers_channels_and_classes_can_be_named(call, net):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("--what gate", "Did you mean 'gates'"),
+        ("--what gate", "Did you mean 'gates'? Choose from: layers, filters"),
+        ("--what layers --layer blocks.0", "takes no --layer; these do: filters, weights, activations"),
+        ("--what layers --out layers.png", "takes no --out"),
+        ("--what gates --layer blocks.0 --data synthetic:3", "'gates' takes no --layer"),
+        ("--what filters --channels 500", "takes no --channels; these do: contributions, switched-off"),
         ("--what activations", "name them with --data"),
         ("--what activations --data synthetic:3 --sample 3", "no face 3; they are 0 to 2"),
         ("--what filters --layer blocks.0", "is a Sequential, no convolution"),

@@ -73,9 +73,9 @@ def test_rows_at_a_time():
 
 
 def test_too_small_a_budget_says_how_much_it_takes(tiny_model, images):
-    with pytest.raises(ConfigError, match=r"a budget of 5 kB is too small. Give at least memory='[0-9.]+kB'") as told:
+    with pytest.raises(ConfigError, match=r"a budget of 5 kB is too small. Give at least [0-9.]+kB") as told:
         explain(tiny_model, images, "grad-cam", memory=5000)
-    enough = str(told.value).split("'")[1]
+    enough = str(told.value).split()[-1].rstrip(".")
     assert len(explain(tiny_model, images, "grad-cam", memory=enough)) == 4
 
 

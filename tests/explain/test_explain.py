@@ -95,8 +95,12 @@ def test_input_that_does_not_fit_is_an_error(tiny_model, images):
         explain(tiny_model, images[:0], "cam")
     with pytest.raises(DataError, match="1 x 12 x 12"):
         explain(tiny_model, images[..., 1:], "cam")
-    with pytest.raises(ConfigError, match="at least one image"):
-        explain(tiny_model, images, "cam", batch_size=0)
+    for size in (0, 1.5, "a", True):
+        with pytest.raises(ConfigError, match="at least one image"):
+            explain(tiny_model, images, "cam", batch_size=size)
+    for layer in (3, [3], [["features"]], [], ["features", "features"]):
+        with pytest.raises(ConfigError, match="Name one layer, or several"):
+            explain(tiny_model, images, "cam", layer=layer)
 
 
 def test_methods_are_made_by_name():

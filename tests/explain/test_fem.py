@@ -42,6 +42,14 @@ def test_a_constant_channel_adds_nothing():
     assert not fem(torch.full((1, 1, 2, 2), 5.0), 0).any()
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_of_what_is_not_finite_nothing_is_known(features, value):
+    features[1, 0, 2, 2] = value
+    maps = fem(features, 1)
+    assert maps[1].isnan().all()
+    assert maps[0].isfinite().all()
+
+
 def test_a_map_of_two_by_two_is_too_small_for_two_deviations(generator):
     """Of n values none lies more than sqrt(n - 1) deviations above the mean (Samuelson's inequality)."""
     assert not fem(torch.rand(8, 16, 2, 2, generator=generator), 2).any()
@@ -54,7 +62,7 @@ def test_is_the_same_for_every_class(model, images):
     assert_close(found.maps, found.maps[:, :1].expand_as(found.maps))
 
 
-@pytest.mark.parametrize("deviations", [-1.0, float("nan")])
+@pytest.mark.parametrize("deviations", [-1.0, float("nan"), "a", True])
 def test_options_that_make_no_sense(deviations):
-    with pytest.raises(ConfigError, match="at least 0"):
+    with pytest.raises(ConfigError, match="deviations from 0"):
         FEM(deviations)

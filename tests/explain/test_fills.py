@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from inspect_fer.explain import Occlusion
-from inspect_fer.explain.fills import filled
-from inspect_fer.explain.occlusion import blurred
+from inspect_fer.errors import ConfigError
+from inspect_fer.explain import Occlusion, make_method
+from inspect_fer.explain.fills import blurred, filled
 
 
 @pytest.fixture
@@ -26,3 +26,24 @@ def test_a_value_or_each_images_and_channels_mean(colour, fill):
 def test_the_blur_is_an_eighth_of_the_shorter_side_or_half_a_window(colour):
     assert_close(filled(colour, "blur"), blurred(colour, 2.0))
     assert_close(Occlusion(window=6, fill="blur").filling(colour), blurred(colour, 3.0))
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("occlusion", {"fill": float("nan")}),
+        ("occlusion", {"fill": [1]}),
+        ("finer-cam", {"strength": float("nan")}),
+        ("contrast", {"rival": 1.7}),
+        ("contrast", {"rival": True}),
+        ("smooth-grad-cam++", {"noise": float("inf")}),
+        ("smooth-grad-cam++", {"seed": "a"}),
+        ("eigen-cam", {"centred": "no"}),
+        ("eigen-grad-cam", {"centred": 1}),
+        ("saliency", {"absolute": "no"}),
+    ],
+)
+def test_options_are_checked_however_they_are_given(name, options):
+    with pytest.raises(ConfigError, match=r"not .*\.$") as problem:
+        make_method(name, **options)
+    assert "\n" not in str(problem.value)

@@ -1,5 +1,8 @@
 """KPCA-CAM and Seg-Eigen-CAM against their equations; the projection itself is the library's."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -72,3 +75,26 @@ def test_options_that_make_no_sense_are_errors():
         KPCACAM(kernel="tanh")
     with pytest.raises(ConfigError, match="gamma from 0"):
         KPCACAM(gamma=-1)
+
+
+def test_kpca_is_repeatable_and_leaves_numpys_random_numbers_alone(generator):
+    shared = SimpleNamespace(
+        features=torch.randn(2, 4, 15, 15, generator=generator), targets=torch.zeros(2, 1, dtype=torch.int64)
+    )  # from 200 places on, scikit-learn starts at random
+    np.random.seed(3)
+    before = np.random.get_state()[1].tolist()
+    found = KPCACAM()(shared)
+    assert np.random.get_state()[1].tolist() == before
+    np.random.seed(4)
+    assert torch.equal(KPCACAM()(shared), found)
+    alone = SimpleNamespace(features=shared.features[1:], targets=shared.targets[1:])
+    assert torch.equal(KPCACAM()(alone), found[1:])
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("name", ["kpca-cam", "seg-eigen-cam"])
+def test_of_what_is_not_finite_nothing_is_known(mlp_model, images, name, value):
+    images[2, 0, 1, 1] = value
+    maps = explain(mlp_model, images, name, targets="all").maps
+    assert maps[2].isnan().all()
+    assert maps[[0, 1, 3]].isfinite().all()

@@ -11,7 +11,8 @@ from torch.testing import assert_close
 
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain import Occlusion, explain
-from inspect_fer.explain.occlusion import blurred, occluded, windows
+from inspect_fer.explain.fills import blurred
+from inspect_fer.explain.occlusion import occluded, windows
 from inspect_fer.schema import Classifier, Footprint, ModelCard
 
 

@@ -10,8 +10,7 @@ from torch.testing import assert_close
 
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain import Occlusion, RegionOcclusion, RegionShapley, explain
-from inspect_fer.explain.fills import filled
-from inspect_fer.explain.occlusion import blurred
+from inspect_fer.explain.fills import blurred, filled
 from inspect_fer.explain.region_occlusion import region_occlusion
 from inspect_fer.explain.region_shapley import shapley_values, subsets
 from inspect_fer.explain.regions import BACKGROUND, FACE, region_masks, region_names, spread

@@ -113,3 +113,10 @@ def test_equals_torchcam_where_nothing_is_resized(tiny_model, images, raw_torchc
 def test_options_that_make_no_sense():
     with pytest.raises(ConfigError, match="not by 'max'"):
         ScoreCAM("max")
+
+
+def test_probabilities_are_those_of_a_softmax_only(tiny_model, images):
+    model = replace(tiny_model, card=replace(tiny_model.card, output="sigmoid"))
+    with pytest.raises(ConfigError, match="output is sigmoid; use weights=softmax"):
+        explain(model, images, ScoreCAM("probability"))
+    assert explain(model, images, "score-cam").maps.isfinite().all()

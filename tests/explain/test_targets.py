@@ -57,7 +57,7 @@ def test_predicted_waits_for_the_logits(tiny_model, images):
         (1.0, "torch.float32"),
         ([0.0, 1.0, 2.0], "torch.float32"),
         ([True, False, True], "torch.bool"),
-        ([], "torch.float32"),
+        ([], "3 images need 3 targets.* not none"),
         (None, "class ids, not None"),
         ([0, "fear", 1], "class ids, not"),
         ([[0, 1], [2]], "class ids, not"),
@@ -80,3 +80,12 @@ def test_labels_are_numbered_by_the_network(tiny_model):
     pixels = torch.zeros(2, 1, 12, 12, dtype=torch.uint8)
     faces = Samples(("a", "b"), pixels, torch.tensor([0, 1]), ("happiness", "anger"))
     assert explain(tiny_model, faces, "grad-cam", targets="label").targets.tolist() == [[2], [0]]
+
+
+def test_a_class_may_be_named(tiny_model, images):
+    names = tiny_model.card.class_names
+    assert explain(tiny_model, images, "grad-cam", targets=names[3]).targets.tolist() == [[3]] * 4
+    assert resolve_targets("Happy", LABELS, 3, ("anger", "fear", "happiness")).tolist() == [[2]] * 3
+    assert resolve_targets("all", LABELS, 2, ("fear", "all")).tolist() == [[0, 1]] * 3
+    with pytest.raises(TargetError, match=f"Did you mean '{names[3]}'"):
+        explain(tiny_model, images, "grad-cam", targets=names[3][:-1])

@@ -67,6 +67,7 @@ def test_sound_maps_name_no_layer(tiny_model, images):
 
 def test_a_map_of_one_cell_says_so(tiny_model, images):
     assert words(explain(tiny_model, images, "grad-cam", targets="all", layer="pool"))[0] == ["a single cell"] * 5
+    assert words(explain(tiny_model, images, "fem", targets="all", layer="pool"))[0] == ["a single cell"] * 5
 
 
 def test_a_saturated_softmax_is_told_last_of_all(tiny_model, images):

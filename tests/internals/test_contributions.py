@@ -12,6 +12,7 @@ from inspect_fer.capture import shared_pass
 from inspect_fer.errors import NetworkError, TargetError
 from inspect_fer.internals import channel_contributions
 from inspect_fer.internals.contributions import gradient_times_activation, weight_times_mean
+from inspect_fer.schema import Samples
 
 
 def features_and_gradients(generator):
@@ -99,6 +100,18 @@ def test_targets_choose_the_classes(mlp_model, images):
     assert some.targets.tolist() == ids.tolist()
 
 
+def test_targets_are_named_as_for_explanations(mlp_model, images):
+    every = channel_contributions(mlp_model, images)
+    answers = mlp_model.network(images).argmax(dim=1).tolist()
+    labels = [2, 0, 4, 1]
+    faces = Samples(tuple("abcd"), torch.zeros(4, 1, 12, 12).byte(), torch.tensor(labels), mlp_model.card.class_names)
+    for given, chosen in (("predicted", answers), (3, [3] * 4), ([1, 0, 2, 4], [1, 0, 2, 4])):
+        found = channel_contributions(mlp_model, images, targets=given, batch_size=3)
+        assert found.targets.tolist() == [[target] for target in chosen]
+        assert_close(found.values[:, 0], every.values[torch.arange(4), chosen])
+    assert channel_contributions(mlp_model, faces, targets="label").targets[:, 0].tolist() == labels
+
+
 def test_no_trace_under_inference_mode_and_with_frozen_weights(mlp_model, images):
     network = mlp_model.network.requires_grad_(requires_grad=False).train()
     expected = channel_contributions(mlp_model, images).values
@@ -112,9 +125,15 @@ def test_no_trace_under_inference_mode_and_with_frozen_weights(mlp_model, images
 @pytest.mark.parametrize(
     ("targets", "words"),
     [
-        ("predicted", "not to 'predicted'"),
-        (torch.tensor([0, 1, 2, 3]), "class ids"),
-        (torch.zeros(3, 1, dtype=torch.int64), "4 rows, not 3 x 1"),
+        ("predict", "Did you mean 'predicted'"),
+        ("label", "4 of 4 images have no label"),
+        (7, "0 to 4; there is no 7"),
+        (0.5, "not 4 torch.float32"),
+        (True, "torch.bool"),
+        (None, "not None"),
+        ([0, "a", 1, 2], "class ids or one of predicted"),
+        (torch.tensor([0, 1, 2]), "4 of them or as many rows, not 3 torch.int64"),
+        (torch.zeros(3, 1, dtype=torch.int64), "as many rows, not 3 x 1"),
         (torch.zeros(4, 1), "float32"),
         (torch.full((4, 1), 5), "0 to 4; there is no 5"),
         (torch.full((4, 1), -1), "0 to 4; there is no -1"),

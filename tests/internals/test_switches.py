@@ -1,5 +1,6 @@
 """Gates are found whatever they are made of, and switching off does what running the network altered would."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -8,7 +9,7 @@ from torchvision.ops import SqueezeExcitation
 
 from inspect_fer.capture import gate_layers
 from inspect_fer.errors import ConfigError, NetworkError, UnknownNameError
-from inspect_fer.internals import channel_contributions, gates, switched_off, switches
+from inspect_fer.internals import channel_contributions, feature_visualisation, gates, switched_off, switches
 from inspect_fer.models import ARCHITECTURES, build
 from inspect_fer.schema import Classifier, ModelCard
 
@@ -179,6 +180,22 @@ def test_channels_that_are_not_there_are_an_error(tiny_model, images, channels, 
         switched_off(tiny_model, images, "features", channels)
     with pytest.raises(ConfigError, match="at least one"):
         switched_off(tiny_model, images, "features", [(), (1,)])
+
+
+@pytest.mark.parametrize("kind", [list, np.array, torch.tensor])
+def test_channels_come_in_lists_arrays_and_tensors(tiny_model, images, kind):
+    expected = switched_off(tiny_model, images, "features", [0, 5])
+    assert_close(switched_off(tiny_model, images, "features", kind([0, 5])), expected)
+    together = switched_off(tiny_model, images, "features", [kind([0, 5])])
+    assert_close(together, switched_off(tiny_model, images, "features", [(0, 5)]))
+
+
+@pytest.mark.parametrize("channels", [3, "all", [0.5], ["a"], [None], torch.tensor(3), [[0, [1]]]], ids=repr)
+def test_what_names_no_channels_is_an_error(tiny_model, images, channels):
+    with pytest.raises(ConfigError, match="whole numbers such as"):
+        switched_off(tiny_model, images, "features", channels)
+    with pytest.raises(ConfigError, match="whole numbers such as"):
+        feature_visualisation(tiny_model, "features", channels)
 
 
 def test_a_layer_that_cannot_be_switched_is_an_error(tiny_model, images):

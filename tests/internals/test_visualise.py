@@ -3,6 +3,7 @@
 import cmath
 import math
 from itertools import product
+from math import inf, nan
 
 import pytest
 import torch
@@ -183,9 +184,26 @@ def test_mistakes_are_errors(mlp_model):
         feature_visualisation(mlp_model, "hiden", [0])
     with pytest.raises(ConfigError, match="one image of 1 x 12 x 12 as network input, not 12 x 12"):
         feature_visualisation(mlp_model, "hidden", [0], start=torch.zeros(12, 12))
-    for options in ({"steps": 0}, {"jitter": -1}, {"rate": 0.0}, {"variation": -1.0}):
+    for options in (
+        {"steps": 0},
+        {"jitter": -1},
+        {"rate": 0.0},
+        {"variation": -1.0},
+        {"rate": nan},
+        {"noise": inf},
+        {"decay": nan},
+    ):
         with pytest.raises(ConfigError, match="not negative"):
             Ascent(**options)
+
+
+def test_channels_stand_alone_and_batches_hold_one(mlp_model):
+    found = feature_visualisation(mlp_model, "hidden", torch.tensor([0, 2]), Ascent(steps=1))
+    assert found.channels == (0, 2)
+    with pytest.raises(ConfigError, match=r"stands for itself here: \[0, 1\]"):
+        feature_visualisation(mlp_model, "hidden", [(0, 1)])
+    with pytest.raises(ConfigError, match="at a time, not 0"):
+        feature_visualisation(mlp_model, "hidden", [0], batch_size=0)
 
 
 def test_a_layer_cut_off_from_the_input_is_an_error(mlp_model):

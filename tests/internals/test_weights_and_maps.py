@@ -17,6 +17,13 @@ def test_filters_are_copies_of_the_kernels(mlp_model):
     assert filters(nn.Sequential(nn.Conv2d(4, 6, 3, groups=2)), "0").shape == (6, 2, 3, 3)
 
 
+def test_models_do_as_well_as_networks(mlp_model):
+    network = mlp_model.network
+    assert_close(filters(mlp_model, "blocks.1.conv"), filters(network, "blocks.1.conv"))
+    assert_close(dense_weights(mlp_model, "hidden"), dense_weights(network, "hidden"))
+    assert (convolutions(mlp_model), linears(mlp_model)) == (convolutions(network), linears(network))
+
+
 def test_convolutions_are_listed(mlp_model, tiny_model):
     assert convolutions(mlp_model.network) == ["blocks.0.conv", "blocks.1.conv"]
     assert convolutions(tiny_model.network) == ["features.conv", "features.block.conv1", "features.block.conv2"]

@@ -53,3 +53,14 @@ class Broken(nn.Module):
 def test_networks_that_do_not_classify_are_refused(network, says):
     with pytest.raises(NetworkError, match=says):
         wrap(network, **THREE)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:FutureWarning")
+@pytest.mark.parametrize("inside", [False, True], ids=["whole", "a part of it"])
+def test_a_network_whose_layers_cannot_be_watched_has_none(inside):
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    scripted = torch.jit.script(network.eval())
+    model = wrap(nn.Sequential(scripted) if inside else scripted, **THREE)
+    assert model.card.cam_layer == ""
+    images = torch.ones(2, 3, 64, 64)
+    torch.testing.assert_close(model.network(images), network(images))

@@ -67,6 +67,17 @@ def test_features_have_no_frame():
     assert all(len(set(np.asarray(face).flatten().tolist())) == 1 for face in framed(FACES, PLACES * 0, (1, 1)))
 
 
+def test_no_minus_stands_before_zero():
+    drawn = table_figure(torch.tensor([[-0.001, -0.4, 12.34]]), ["channel 0"], NAMES, unit="change of logit")
+    assert [words.get_text() for words in drawn.axes[0].texts] == ["+0.00", "-0.40", "+12.3"]
+    assert drawn.axes[1].get_ylabel() == "change of logit"
+
+
+def test_changes_by_a_gate_are_named_in_full():
+    drawn = gates_figure({"a": torch.rand(8)}, {"a": torch.randn(2, 8)}, "fear")
+    assert drawn.axes[1].get_ylabel() == "change of logit\nfear"
+
+
 def test_columns_of_a_matrix_stand_apart():
     """A column of weights is one colour from top to bottom of its row, with nothing mixed in from the next."""
     weights = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from inspect_fer.errors import DataError, UnknownNameError
-from inspect_fer.render import SCALE_NOTES, SCALES, heat, overlay, overlay_pixels, signed
+from inspect_fer.render import SCALE_NOTES, SCALES, heat, map_sheet, maps, overlay, overlay_pixels, signed
+from inspect_fer.render.maps import FINE, fullness
 from inspect_fer.schema import Explanation, Samples
 
 NAMES = ("anger", "$x_{$", "<b>")
@@ -121,3 +124,60 @@ def test_overlay_of_nothing_and_of_broken_maps():
 
 def test_overlay_of_faces_of_another_size_than_the_network_takes():
     overlay(samples(size=100), explanation(torch.randn(3, 2, 6, 6)))
+
+
+def drawn_of(monkeypatch, shown, draw=overlay):
+    """What a sheet of maps is called and how its colours are explained."""
+    said = {}
+    monkeypatch.setattr(maps, "sheet", lambda _, **words: said.update(words))
+    draw(*((samples(), shown) if draw is overlay else (shown,)))
+    return said["title"], said["legend"][:2], said["legend"][2].name
+
+
+@pytest.mark.parametrize("draw", [overlay, map_sheet])
+def test_the_legend_says_what_the_colours_mean(monkeypatch, draw):
+    random = torch.randn(2, 2, 6, 6)
+    for given, free, words, colours in (
+        (random, False, ("against", "for"), "glow"),
+        (random, True, ("below zero", "above zero"), "glow"),
+        (random.abs(), False, ("none", "strong"), "strength"),
+        (random.abs(), True, ("none", "strong"), "strength"),
+    ):
+        assert drawn_of(monkeypatch, explanation(given, class_free=free), draw)[1:] == (words, colours)
+
+
+def test_the_one_sided_colours_are_those_of_the_map():
+    np.testing.assert_allclose(maps.STRENGTH(np.linspace(0, 1, 9)), maps.GLOW(np.linspace(0.5, 1, 9)), atol=0.01)
+
+
+def test_the_title_names_layers_and_fusion(monkeypatch):
+    one = explanation(torch.randn(1, 1, 6, 6))
+    assert drawn_of(monkeypatch, one)[0] == "grad-cam · layer4 · each map on its own scale"
+    fused = replace(one, layer="layer3 + layer4", fusion="mean")
+    assert drawn_of(monkeypatch, fused)[0].startswith("grad-cam · layer3 + layer4, mean · each")
+    assert drawn_of(monkeypatch, replace(one, layer=""))[0].startswith("grad-cam · each")
+
+
+def test_one_peak_does_not_leave_a_map_of_pixels_blank(monkeypatch):
+    """Of 2304 pixels 23 may lie above the 99th percentile, found here by sorting; coarse maps keep their peak."""
+    fine = torch.rand(1, 1, 48, 48, generator=torch.Generator().manual_seed(0)) - 0.5
+    fine[..., 7, 7] = 100
+    limit = sorted(fine.abs().flatten().tolist())[-24]
+    torch.testing.assert_close(signed(fine, full=FINE), (fine / limit).clamp(-1, 1))
+    assert signed(fine).abs().median() < 0.01
+    assert signed(fine, full=FINE).abs().median() > 0.4
+    sparse = torch.zeros(1, 1, 48, 48)
+    sparse[..., 7, 7] = 2
+    assert signed(sparse, full=FINE)[..., 7, 7] == 1
+    assert "99th percentile" in drawn_of(monkeypatch, explanation(fine))[0]
+    assert fullness(explanation(fine)) == FINE
+    assert fullness(explanation(fine, fusion="mean")) == fullness(explanation(torch.rand(1, 1, 6, 6))) == 1
+
+
+@pytest.mark.parametrize("draw", [overlay, map_sheet])
+def test_sheets_of_pixel_maps_show_more_than_the_peak(draw):
+    fine = torch.full((1, 1, 48, 48), 0.5)
+    fine[..., 7, 7] = 100
+    shown = explanation(fine)
+    sheet = np.asarray(draw(samples(), shown) if draw is overlay else draw(shown)).astype(int)
+    assert ((sheet[..., 0] - sheet[..., 2]) > 60).mean() > 0.1

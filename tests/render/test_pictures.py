@@ -22,10 +22,11 @@ from inspect_fer.render import (
     png_bytes,
     reliability_figure,
     shares,
+    sheets,
     svg_text,
 )
-from inspect_fer.render.look import font
-from inspect_fer.render.sheets import fit
+from inspect_fer.render.look import LINE, font
+from inspect_fer.render.sheets import Tile, broken, fit
 from inspect_fer.schema import Prediction
 
 NAMES = ("anger", "$x_{$", "<b>bold</b>", "happiness")
@@ -132,3 +133,34 @@ def test_data_uris_hold_the_picture(kind):
     head, content = uri.split(",")
     assert head == f"data:image/{kind};base64"
     assert Image.open(BytesIO(b64decode(content))).size == (8, 9)
+
+
+def test_sheets_of_a_layer_name_it(monkeypatch):
+    titles = []
+    monkeypatch.setattr(sheets, "sheet", lambda _, **words: titles.append(words["title"]))
+    activation_sheet(torch.rand(3, 2, 2), layer="blocks.1")
+    filter_sheet(torch.rand(3, 1, 2, 2), layer="blocks.0")
+    activation_sheet(torch.rand(3, 2, 2))
+    assert titles == [
+        "blocks.1 · 3 channels · one scale",
+        "blocks.0 · 3 filters · 1 input channel · one scale",
+        "3 channels · one scale",
+    ]
+
+
+def test_an_empty_activation_map_has_an_edge():
+    pixels = np.asarray(activation_sheet(torch.zeros(1, 8, 8)))
+    assert tuple(pixels[54 + 30, 20]) == tuple(bytes.fromhex(LINE[1:]))
+    assert tuple(pixels[54 + 30, 22]) == (255, 255, 255)
+
+
+def test_a_long_title_is_broken_at_spaces():
+    letters = font(15, bold=True)
+    lines = broken("what excites it, mean activation from start to end", letters, 200)
+    assert len(lines) > 1
+    assert all(letters.getlength(line) <= 200 for line in lines)
+    assert " ".join(lines) == "what excites it, mean activation from start to end"
+    tile = Tile(Image.new("RGB", (90, 90)))
+    short, long = (sheets.sheet([[tile]], title=words) for words in ("a", "a " * 150))
+    assert short.width <= long.width <= sheets.NARROWEST + 2 * sheets.MARGIN
+    assert long.height > short.height

@@ -6,9 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
-from inspect_fer.errors import ConfigError
+from inspect_fer.errors import ConfigError, NetworkError
 from inspect_fer.explain import (
     GradientShap,
     InputXGradient,
@@ -162,3 +163,30 @@ def test_random_numbers_of_the_caller_go_on_as_before(plain, images, name):
 def test_options_that_make_no_sense_are_errors(method, options, reason):
     with pytest.raises(ConfigError, match=reason):
         method(**options)
+
+
+class Cut(nn.Module):
+    """No gradient passes it: all is detached, or computed without gradients."""
+
+    def __init__(self, inner, manner):
+        super().__init__()
+        self.inner, self.manner = inner, manner
+
+    def forward(self, images):
+        if self.manner == "detached":
+            return self.inner(images.detach())
+        with torch.no_grad():
+            return self.inner(images)
+
+
+NEED_GRADIENTS = ["saliency", "input-x-gradient", "integrated-gradients", "smooth-grad", "gradient-shap", "full-grad"]
+
+
+@pytest.mark.parametrize("manner", ["detached", "no grad"])
+@pytest.mark.parametrize("name", [*NEED_GRADIENTS, "guided-backprop", "deconvnet"])
+def test_a_network_that_no_gradient_passes_is_one_line(mlp_model, images, name, manner):
+    card = replace(mlp_model.card, cam_layer="")
+    model = Classifier(Cut(mlp_model.network, manner), card)
+    with pytest.raises(NetworkError, match="No gradient reaches the input.*use occlusion or rise"):
+        explain(model, images, name)
+    assert explain(model, images, "lime?samples=20&cells=3").maps.isfinite().all()
