@@ -20,7 +20,7 @@ Layers = Annotated[
     list[str] | None,
     typer.Option("--layer", help="What CAM methods read, by default what the network's card names; repeat to fuse."),
 ]
-Fusion = Annotated[str, typer.Option(help="How the maps of several layers become one: mean or max.")]
+Fusion = Annotated[str, typer.Option(help="How the maps of several layers become one: mean, max or product.")]
 Precision = Annotated[
     str,
     typer.Option(help="exact, or fast: half precision where the processor is faster at it; says how far it is off."),

@@ -32,6 +32,7 @@ from inspect_fer.explain.region_shapley import RegionShapley
 from inspect_fer.explain.results import answer_of, blanks, explanations
 from inspect_fer.explain.rise import Rise
 from inspect_fer.explain.score_cam import ScoreCAM
+from inspect_fer.explain.sess import SESS
 from inspect_fer.explain.shapley_cam import ShapleyCAM
 from inspect_fer.explain.spelling import spelt
 from inspect_fer.explain.surrogates import KernelShap, Lime
@@ -77,6 +78,7 @@ METHODS: dict[str, type[Method]] = {
     "lrp": LRP,
     "kpca-cam": KPCACAM,
     "seg-eigen-cam": SegEigenCAM,
+    "sess": SESS,
 }
 
 Wanted: TypeAlias = str | Method | Sequence[str | Method] | Mapping[str, str | Method]

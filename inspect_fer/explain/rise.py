@@ -14,7 +14,7 @@ from inspect_fer.errors import ConfigError
 from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.fills import Fill, check_between, check_count, check_fill, filled
 from inspect_fer.explain.method import Passes, Setting
-from inspect_fer.schema import Classifier
+from inspect_fer.schema import Classifier, probabilities_of
 
 Score = Literal["probability", "logit"]
 
@@ -95,6 +95,4 @@ class Rise:
     def _scores(self, model: Classifier, images: Tensor) -> Tensor:
         """(n, K) of these images."""
         logits = logits_of(model.network, images).to(images)
-        if self.score == "logit":
-            return logits
-        return logits.sigmoid() if model.card.output == "sigmoid" else logits.softmax(dim=1)
+        return logits if self.score == "logit" else probabilities_of(logits, model.card.output)

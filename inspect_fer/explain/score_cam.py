@@ -11,16 +11,10 @@ from inspect_fer.capture import SharedPass, leave_no_trace, logits_of
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.method import Passes, Setting
-from inspect_fer.explain.weighing import ratio
+from inspect_fer.explain.weighing import scaled
 from inspect_fer.schema import ModelCard
 
 Weights = Literal["softmax", "probability"]
-
-
-def scaled(maps: Tensor) -> Tensor:
-    """Each of the maps (..., h, w) scaled to reach from 0 to 1; a constant one is 0."""
-    low, high = maps.amin(dim=(-2, -1), keepdim=True), maps.amax(dim=(-2, -1), keepdim=True)
-    return ratio(maps - low, (high - low).expand_as(maps))
 
 
 def masks_of(features: Tensor, size: tuple[int, int]) -> Tensor:

@@ -29,6 +29,12 @@ def ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     return torch.where(denominator == 0, torch.zeros_like(numerator), numerator / safe)
 
 
+def scaled(maps: Tensor) -> Tensor:
+    """Each of the maps (..., h, w) scaled to reach from 0 to 1; a constant one is 0."""
+    low, high = maps.amin(dim=(-2, -1), keepdim=True), maps.amax(dim=(-2, -1), keepdim=True)
+    return ratio(maps - low, (high - low).expand_as(maps))
+
+
 def known(values: Tensor) -> Tensor:
     """Whether all of an image's values (N, ...) are finite: (N,) bool."""
     return values.flatten(1).isfinite().all(dim=1)

@@ -10,7 +10,7 @@ from typing import Any
 
 from inspect_fer.schema.card import MAX_SIDE, Classifier, ModelCard, Output
 from inspect_fer.schema.explanation import HEALTH, SATURATED, Explanation, Footprint
-from inspect_fer.schema.prediction import Prediction
+from inspect_fer.schema.prediction import Prediction, probabilities_of
 from inspect_fer.schema.samples import LazyPixels, Samples
 from inspect_fer.schema.shown import Shown
 
@@ -46,4 +46,5 @@ __all__ = [
     "Run",
     "Samples",
     "Tick",
+    "probabilities_of",
 ]

@@ -11,6 +11,11 @@ from inspect_fer.schema.card import Output
 from inspect_fer.schema.shown import Shown
 
 
+def probabilities_of(logits: Tensor, output: Output) -> Tensor:
+    """(N, K), in 0..1, of logits (N, K); rows add up to 1 for softmax networks."""
+    return logits.sigmoid() if output == "sigmoid" else logits.softmax(dim=1)
+
+
 @dataclass(frozen=True)
 class Prediction(Shown):
     """What a network answered: logits (N, K) float32, with the labels (N,) beside them, -1 where unknown."""
@@ -28,7 +33,7 @@ class Prediction(Shown):
     @cached_property
     def probabilities(self) -> Tensor:
         """(N, K), in 0..1; rows add up to 1 for softmax networks."""
-        return self.logits.sigmoid() if self.output == "sigmoid" else self.logits.softmax(dim=1)
+        return probabilities_of(self.logits, self.output)
 
     @cached_property
     def predicted(self) -> Tensor:

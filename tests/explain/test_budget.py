@@ -89,6 +89,7 @@ QUICK = {
     "gradient-shap": {"samples": 4},
     "kernel-shap": {"samples": 70, "cells": 3},
     "lime": {"samples": 70, "cells": 3},
+    "sess": {"scales": 2},
 }
 
 

@@ -20,7 +20,7 @@ def stretched(values):
     return [[(value - low) / (high - low) for value in row] for row in values]
 
 
-@pytest.mark.parametrize("fusion", ["mean", "max"])
+@pytest.mark.parametrize("fusion", ["mean", "max", "product"])
 def test_maps_of_one_size_by_hand(generator, fusion):
     maps = [torch.randn(2, 3, 4, 5, generator=generator, dtype=torch.float64) for _ in range(2)]
     found = fused(maps, (4, 5), fusion)
@@ -30,11 +30,11 @@ def test_maps_of_one_size_by_hand(generator, fusion):
             for values in maps:
                 positive = [[max(value, 0) for value in row] for row in values[image, target].tolist()]
                 largest = max(map(max, positive))
-                if fusion == "mean":
-                    each.append(stretched(positive))
-                else:
+                if fusion == "max":
                     each.append([[math.tanh(2 * value / largest) for value in row] for row in positive])
-            join = (lambda a, b: (a + b) / 2) if fusion == "mean" else max
+                else:
+                    each.append(stretched(positive))
+            join = {"mean": lambda a, b: (a + b) / 2, "max": max, "product": lambda a, b: a * b}[fusion]
             expected = [[join(a, b) for a, b in zip(*rows, strict=True)] for rows in zip(*each, strict=True)]
             assert_close(found[image, target], torch.tensor(expected, dtype=torch.float64))
 
@@ -51,6 +51,7 @@ def test_a_layer_without_positive_evidence_adds_nothing():
     none, some = torch.full((1, 1, 2, 2), -1.0), torch.tensor([[[[0.0, 2.0], [1.0, 0.0]]]])
     assert_close(fused([none, some], (2, 2), "mean"), some / 4)
     assert_close(fused([none, some], (2, 2), "max"), (some).tanh())
+    assert not fused([none, some], (2, 2), "product").any()
 
 
 @pytest.mark.parametrize(("name", "peer"), [("grad-cam", "GradCAM"), ("layer-cam", "LayerCAM")])
@@ -65,8 +66,23 @@ def test_mean_equals_pytorch_grad_cam(mlp_model, images, name, peer):
     assert_close((found - low) / (high - low), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize(("name", "peer"), [("grad-cam", "GradCAM"), ("layer-cam", "LayerCAM")])
+def test_product_equals_refine_cam_of_pytorch_grad_cam(mlp_model, images, name, peer):
+    library = pytest.importorskip("pytorch_grad_cam")
+    refine = pytest.importorskip("pytorch_grad_cam.refine_cam").RefineCAM
+    outputs = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
+    layers = [mlp_model.network.get_submodule(layer) for layer in BOTH]
+    extractor = refine(mlp_model.network, layers, base_method=getattr(library, peer))
+    expected = torch.from_numpy(extractor(images, [outputs.ClassifierOutputTarget(2)] * 4))
+    for each in extractor.base_cam_per_layer:
+        each.activations_and_grads.release()
+    found = explain(mlp_model, images, name, targets=2, layer=BOTH, fusion="product").maps[:, 0]
+    low, high = found.amin((1, 2), keepdim=True), found.amax((1, 2), keepdim=True)
+    assert_close((found - low) / (high - low), expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["grad-cam", "smooth-grad-cam++", "guided-grad-cam", "score-cam"])
-@pytest.mark.parametrize("fusion", ["mean", "max"])
+@pytest.mark.parametrize("fusion", ["mean", "max", "product"])
 def test_explain_fuses_what_each_layer_gives(mlp_model, images, name, fusion):
     each = [explain(mlp_model, images, name, targets="all", layer=layer).maps for layer in BOTH]
     found = explain(mlp_model, images, name, targets="all", layer=BOTH, fusion=fusion)

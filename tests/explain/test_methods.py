@@ -23,6 +23,7 @@ QUICK = {
     "gradient-shap": {"samples": 8},
     "kernel-shap": {"samples": 150, "cells": 3},
     "lime": {"samples": 100, "cells": 3, "alpha": 1e-4},
+    "sess": {"scales": 2},
 }
 CLASS_FREE = {name for name, kind in METHODS.items() if getattr(kind, "class_free", False)}
 
@@ -31,8 +32,9 @@ LINEAR_ONLY = {"cam"}
 RULED = {"deep-lift", "lrp"}  # refuse what they have no rule for, such as a square root
 TURNED = {"hires-cam", "grad-cam-elementwise", "layer-cam", "eigen-grad-cam", "seg-eigen-cam", "full-grad"}
 TURNED |= {"saliency", "smooth-grad", "guided-backprop", "deconvnet"}
-TURNED_IN = {(name, "mlp") for name in TURNED} | {("full-grad", "tiny"), ("deconvnet", "tiny")}
-"""Gradients place by place: in half precision a ReLU's sign turns at single ones, of which few places of a map know."""
+TURNED_IN = {(name, "mlp") for name in TURNED} | {("full-grad", "tiny"), ("deconvnet", "tiny"), ("sess", "tiny")}
+"""Gradients place by place: in half precision a ReLU's sign turns at single ones, of which few places of a map know.
+SESS counts at each place the patches whose evidence is not 0."""
 CASES = [(name, kind) for name in METHODS for kind in ("tiny", "mlp") if kind == "tiny" or name not in LINEAR_ONLY]
 
 

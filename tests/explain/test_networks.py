@@ -34,6 +34,7 @@ CHEAP: dict[str, dict[str, Any]] = {
     "gradient-shap": {"samples": 2},
     "kernel-shap": {"samples": 12, "cells": 2},
     "lime": {"samples": 12, "cells": 2, "alpha": 1e-9},
+    "sess": {"scales": 2},
 }
 
 SMALL: dict[str, tuple[int, dict[str, Any]]] = {

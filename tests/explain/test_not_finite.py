@@ -6,7 +6,11 @@ import torch
 from inspect_fer.explain import explain
 
 every = pytest.mark.parametrize(
-    "name", ["fem", "kpca-cam", "seg-eigen-cam", "kernel-shap?cells=3&samples=60", "lime?cells=3&samples=60"]
+    "name",
+    [
+        *("fem", "kpca-cam", "seg-eigen-cam", "sess?scales=3"),
+        *("kernel-shap?cells=3&samples=60", "lime?cells=3&samples=60"),
+    ],
 )
 
 

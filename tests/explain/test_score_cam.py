@@ -11,7 +11,8 @@ from torch.testing import assert_close
 from inspect_fer.capture import shared_pass
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain import ScoreCAM, budget, explain
-from inspect_fer.explain.score_cam import masks_of, scaled, score_cam
+from inspect_fer.explain.score_cam import masks_of, score_cam
+from inspect_fer.explain.weighing import scaled
 
 EVERY = torch.arange(5).expand(4, 5)
 
