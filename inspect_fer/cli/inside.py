@@ -32,6 +32,7 @@ from inspect_fer.predict import predict
 from inspect_fer.render import activation_sheet, filter_sheet
 from inspect_fer.render.inside import (
     bars_figure,
+    by_sign,
     channel_sheet,
     exciting_sheet,
     gates_figure,
@@ -83,7 +84,7 @@ class Asked:
         """The layer named, or the one that the card names. Raises NetworkError where neither is."""
         found = self.named or self.model.card.cam_layer
         if not found:
-            raise NetworkError("The network's card names no layer; name one with --layer.")
+            raise NetworkError("The network's card names no layer; name one with --layer. The view layers lists them.")
         return found
 
     @property
@@ -171,11 +172,11 @@ def _contributions(asked: Asked) -> Image.Image:
         best = asked.channels(values, BESIDE)
         logit = float(values.sum()) + rest
         head = Tile(Image.new("RGB", (1, 1)), asked.class_names[target], f"{logit:+z.2f}, rest {rest:+z.2f}")
-        said = [f"{float(values[c]):+z.3f}" for c in best]
-        shaded = maps[best].abs() * values[best].sign()[:, None, None]
-        rows.append((head, shaded, [f"channel {c}" for c in best], said))
+        for part in (best[at : at + CHANNELS] for at in range(0, len(best), CHANNELS)):
+            said = [f"{float(values[c]):+z.3f}" for c in part]
+            rows.append((head, by_sign(maps[part], values[part]), [f"channel {c}" for c in part], said))
     kinds = {"exact": "weight x mean activation, exact", "gradient": "gradient x activation"}
-    title = f"{found.layer} · {kinds[found.kind]}"
+    title = f"{found.layer} · {kinds[found.kind]} · below the face: its logit"
     return channel_sheet(face.pixels[0:1][0], rows, title=title, ends=("lowers the logit", "raises it"))
 
 
@@ -202,11 +203,11 @@ def _switched_off(asked: Asked) -> Figure:
 def _exciting(asked: Asked) -> Image.Image:
     faces = first(asked.faces, asked.limit)
     found = exciting_samples(asked.model, faces, asked.layer, BESIDE, tick=asked.tick)
-    rows = []
+    rows, names = [], dict(enumerate(asked.class_names)) if asked.layer == LOGITS else {}
     for channel in asked.channels(found.values[:, 0], CHANNELS // 2):
         shown = faces[found.rows[channel]]
         labels = [faces.class_names[label] if label >= 0 else "" for label in shown.labels.tolist()]
-        captions = [f"{channel}: {value:.2f}" for value in found.values[channel].tolist()]
+        captions = [f"{names.get(channel, channel)}: {value:z.2f}" for value in found.values[channel].tolist()]
         rows.append((shown.pixels[:], found.places[channel], captions, labels))
     title = f"{asked.layer}: channel and activation, of {len(faces)} faces"
     return exciting_sheet(rows, found.size, title=title)
@@ -219,7 +220,7 @@ def _visualise(asked: Asked) -> Image.Image:
     found = feature_visualisation(model, layer, chosen, Ascent(steps=asked.steps, seed=asked.seed), tick=asked.tick)
     names = [asked.class_names[c] if layer == LOGITS else f"channel {c}" for c in chosen]
     reached = zip(found.start.tolist(), found.reached.tolist(), found.silent.tolist(), strict=True)
-    remarks = ["silent, no gradient" if silent else f"{a:.2f} → {b:.2f}" for a, b, silent in reached]
+    remarks = ["silent, no gradient" if silent else f"{a:z.2f} → {b:z.2f}" for a, b, silent in reached]
     return picture_sheet(found.pixels, names, remarks, title=f"{layer}: what excites it, mean activation from → to")
 
 

@@ -12,13 +12,14 @@ from inspect_fer.dashboard import inside_answers as kept
 from inspect_fer.dashboard.answers import answer, fitted, inside, shapes
 from inspect_fer.dashboard.inside_charts import change_chart, gate_chart, signed_chart
 from inspect_fer.dashboard.panel import zoom
-from inspect_fer.dashboard.pickers import choose_layer, option
+from inspect_fer.dashboard.pickers import map_layers, option
 from inspect_fer.dashboard.shared import Network, faces_in, plain
 from inspect_fer.internals import LOGITS, Ascent, dense_weights, linears
 from inspect_fer.internals.exciting import Measure
+from inspect_fer.internals.layout import Layout, layout_of
 from inspect_fer.internals.maps import is_logits
 from inspect_fer.render import overlay_pixels, png_bytes
-from inspect_fer.render.inside import exciting_sheet, matrix_figure, picture_sheet
+from inspect_fer.render.inside import by_sign, exciting_sheet, matrix_figure, picture_sheet
 from inspect_fer.schema import Run, Samples, Tick
 
 BARS, MAPS, ROWS, PICTURES = 12, 6, 6, 8
@@ -26,17 +27,17 @@ BARS, MAPS, ROWS, PICTURES = 12, 6, 6, 8
 MEASURES: dict[Measure, str] = {"max": "largest cell", "mean": "mean over the map"}
 EXACT = (
     "Weight x mean activation. Only pooling and one linear layer follow, so this is exact: all channels and the bias "
-    "of {rest:+.2f} add up to the logit of {logit:+.2f}."
+    "of {rest:+z.2f} add up to the logit of {logit:+z.2f}."
 )
 ROUGH = (
-    "Gradient x activation, exact to first order only: all channels add up to {sum:+.2f}, and {rest:+.2f} of the logit "
-    "of {logit:+.2f} is left to biases further on and to what is not linear."
+    "Gradient x activation, exact to first order only: all channels add up to {sum:+z.2f}, and {rest:+z.2f} of the "
+    "logit of {logit:+z.2f} is left to biases further on and to what is not linear."
 )
 
 
 def choose_any_layer(network: Network, key: str, default: str = "", *, logits: bool = True) -> str:
-    """A layer that gives maps or features, or the logits."""
-    names = [name for name, shape in shapes(network).items() if len(shape) in {2, 4}]
+    """A layer that gives maps, tokens on a grid or features, or the logits."""
+    names = [name for name in shapes(network) if layout(network, name)]
     names += [LOGITS] if logits and LOGITS not in names else []
     own = default or network.model.card.cam_layer
     return st.selectbox(
@@ -52,7 +53,24 @@ def channels_of(network: Network, layer: str) -> list[str]:
     """What each channel of a layer is called: its number, or the class where the layer is the logits."""
     if is_logits(network.model.network, layer):
         return list(network.model.card.class_names)
-    return list(map(str, range(shapes(network)[layer][1])))
+    found = layout(network, layer)
+    return list(map(str, range(shapes(network)[layer][found.axis]))) if found else []
+
+
+def layout(network: Network, layer: str) -> Layout | None:
+    """How a layer's output is to be read, None where that cannot be known."""
+    height, width = network.model.card.input_size[1:]
+    return layout_of(network.model.network, shapes(network)[layer], (height, width))
+
+
+def choose_map_layer(network: Network) -> str | None:
+    """A layer whose maps lie about as the image does, unlike the heads of an attention; None where there is none."""
+    names, own, words = map_layers(network)
+    height, width = network.model.card.input_size[1:]
+    grids = {name: found.grid for name in names if (found := layout(network, name)) and found.grid}
+    names = [name for name, (h, w) in grids.items() if 1 / 2 <= h * width / (w * height) <= 2]
+    index = names.index(own) if own in names else max(0, len(names) - 1)
+    return st.selectbox("Layer", names, index=index, format_func=words, key=f"layer {network.content}")
 
 
 @contextmanager
@@ -88,7 +106,10 @@ def contributed(network: Network, face: Samples | None) -> None:
     """The channels that speak most for and against one class, with what they are active at."""
     left, right = st.columns(2)
     with left:
-        layer = choose_layer(network)
+        layer = choose_map_layer(network)
+    if layer is None:
+        st.info("Contributions are read where a layer gives maps, and no layer of this network does.")
+        return
     if face is None:
         st.info("Upload a picture of one face to see which channels speak for a class.")
         return
@@ -107,11 +128,14 @@ def contributed(network: Network, face: Samples | None) -> None:
     )
     st.altair_chart(chart, alt=f"Contributions of channels to {names[target]}")
     maps = inside(network, face, layer)[order[:MAPS]]
-    pictures = overlay_pixels(face.pixels[:], maps[None], zoom=zoom(face))[0]
-    st.caption("Where the first of them are active, each on its own scale.")
+    pictures = overlay_pixels(face.pixels[:], by_sign(maps, values[order[:MAPS]])[None], zoom=zoom(face))[0]
+    st.caption(
+        "Where the first of them are active, each on its own scale: red where a channel raises the logit, blue where "
+        "it lowers it."
+    )
     with st.grid(MAPS // 2, min_column_width=130):
         for channel, picture in zip(order, pictures, strict=False):
-            value = f"{float(values[channel]):+.3f}"
+            value = f"{float(values[channel]):+z.3f}"
             st.image(picture, caption=f"channel {channel} · {value}", width="stretch", alt=f"Map of channel {channel}")
 
 
@@ -176,9 +200,9 @@ def exciting(network: Network, run: Run | None) -> None:
     for channel in order[ROWS * (page - 1) : ROWS * page].tolist():
         shown = faces[found.rows[channel]]
         labels = [faces.class_names[label] if label >= 0 else "" for label in shown.labels.tolist()]
-        captions = [f"{names[channel]}: {value:.2f}" for value in found.values[channel].tolist()]
+        captions = [f"{names[channel]}: {value:z.2f}" for value in found.values[channel].tolist()]
         rows.append((shown.pixels[:], found.places[channel], captions, labels))
-    frame = "" if found.size == (1, 1) else "; the frame is the cell that is most active"
+    frame = "" if found.size == (1, 1) else "; the frame is around the cell that is most active"
     st.caption(f"A row is a channel, with its activation and the face's label; the strongest channels first{frame}.")
     st.image(exciting_sheet(rows, found.size), alt=f"Faces that excite channels of {plain(layer)}")
 
@@ -205,7 +229,7 @@ def visualised(network: Network) -> None:
     with bar_of("steps") as tick:
         found = kept.visualised(network, layer, channels, ascent, tick)
     pairs = zip(found.start.tolist(), found.reached.tolist(), strict=True)
-    remarks = [f"{before:.2f} → {after:.2f}" for before, after in pairs]
+    remarks = [f"{before:z.2f} → {after:z.2f}" for before, after in pairs]
     silent = int(found.silent.sum())
     st.caption("Mean activation of the channel at the start and at the end.")
     if silent:

@@ -13,7 +13,7 @@ from inspect_fer.render.look import AGAINST, EVIDENCE, FIRST, FOR, INK, PAPER
 
 def signed_chart(names: Sequence[str], values: Sequence[float], title: str) -> alt.LayerChart:
     """Bars to the right for what speaks for something, to the left for what speaks against it, in this order."""
-    rows = pd.DataFrame({"name": list(names), "value": list(values), "text": [f"{value:+.3f}" for value in values]})
+    rows = pd.DataFrame({"name": list(names), "value": list(values), "text": [f"{value:+z.3f}" for value in values]})
     limit = 1.3 * max(map(abs, values), default=1.0) or 1.0
     axis = alt.X(
         "value:Q", title=title, scale=alt.Scale(domain=[-limit, limit]), axis=alt.Axis(grid=False, tickCount=5)
@@ -26,7 +26,7 @@ def signed_chart(names: Sequence[str], values: Sequence[float], title: str) -> a
     text = base.encode(text="text:N")
     right = text.transform_filter("datum.value > 0").mark_text(align="left", dx=5, color=quiet(), fontSize=11)
     left = text.transform_filter("datum.value <= 0").mark_text(align="right", dx=-5, color=quiet(), fontSize=11)
-    return alt.LayerChart(layer=[bars, right, left], padding={**TIGHT, "bottom": 8}, height=26 * len(rows) + 44)
+    return alt.LayerChart(layer=[bars, right, left], padding={**TIGHT, "bottom": 8}, height=26 * len(rows) + 70)
 
 
 def change_chart(changes: Tensor, rows: Sequence[str], classes: Sequence[str], limit: float) -> alt.LayerChart:

@@ -1,5 +1,6 @@
 """What is inside a network: its weights, what its layers give, and what each channel does for each class."""
 
+from inspect_fer.internals.concepts import Concepts, concepts
 from inspect_fer.internals.contributions import ChannelContributions, channel_contributions
 from inspect_fer.internals.exciting import ExcitingSamples, exciting_samples
 from inspect_fer.internals.layer_rows import layer_rows, receptive_fields
@@ -12,10 +13,12 @@ __all__ = [
     "LOGITS",
     "Ascent",
     "ChannelContributions",
+    "Concepts",
     "ExcitingSamples",
     "Visualisation",
     "activation_maps",
     "channel_contributions",
+    "concepts",
     "convolutions",
     "dense_weights",
     "exciting_samples",

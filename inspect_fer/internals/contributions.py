@@ -9,6 +9,7 @@ from torch import Tensor
 
 from inspect_fer.capture import SharedPass, shared_pass
 from inspect_fer.errors import NetworkError, TargetError
+from inspect_fer.internals.layout import as_maps, checked_layout
 from inspect_fer.lookup import no_such_name
 from inspect_fer.predict import network_input
 from inspect_fer.schema import Classifier, Samples, Tick
@@ -96,7 +97,9 @@ def _of_batch(shared: SharedPass) -> tuple[Tensor, Tensor, Tensor, Kind]:
         weight, bias = shared.head
         values, rest = weight_times_mean(shared.features, weight[shared.targets]), bias[shared.targets]
     else:
-        values = gradient_times_activation(shared.features, shared.gradients)
+        layout = checked_layout(shared.network, shared.layer, shared.features, shared.images)
+        gradients = as_maps(shared.gradients.flatten(0, 1), layout).unflatten(0, shared.targets.shape)
+        values = gradient_times_activation(as_maps(shared.features, layout), gradients)
         rest = shared.logits.gather(1, shared.targets) - values.sum(dim=2)
     kind: Kind = "gradient" if shared.head is None else "exact"
     return values.to("cpu", torch.float32), rest.to("cpu", torch.float32), shared.targets.cpu(), kind

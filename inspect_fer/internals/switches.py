@@ -32,7 +32,7 @@ def gates(model: Classifier, samples: Samples | Tensor, *, batch_size: int = 128
     found: dict[str, list[Tensor]] = {name: [] for name in names}
     for _, batch in images.batches(batch_size):
         for name in names:
-            found[name].append(output_of(model.network, name, batch).flatten(1).to("cpu", torch.float32))
+            found[name].append(output_of(model.network, name, batch)[0].flatten(1).to("cpu", torch.float32))
     return {name: torch.cat(values) for name, values in found.items()}
 
 
@@ -49,35 +49,35 @@ def switched_off(
     """By how much the logits change when channels of a layer are set to `value`: (N, M, K) float32.
 
     channels: M of them, by default every one alone; of several in a tuple, all are set together; arrays and tensors do
-    as well. layer: any that gives maps or features. Of a gate's layer, 1 lets a channel pass as if there were no gate,
-    0 shuts it. Only what lies behind the layer is run again. Raises UnknownNameError, NetworkError, ConfigError and
-    DataError.
+    as well. layer: as in `activation_maps`; of tokens a channel is set in all, the class token among them. Of a gate's
+    layer, 1 lets a channel pass as if there were no gate, 0 shuts it. Only what lies behind the layer is run again.
+    Raises UnknownNameError, NetworkError, ConfigError and DataError.
     """
     images = network_input(model, samples)
     changes = []
     with leave_no_trace(model.network):
         network = exact_twin(model.network, (layer,), images.read(slice(2)))
         for rows, batch in images.batches(batch_size):
-            output = output_of(network, layer, batch)
+            output, layout = output_of(network, layer, batch)
             with torch.no_grad():
                 logits = logits_of(network, batch)
-            every = range(output.shape[1])
+            every = range(output.shape[layout.axis])
             groups = channel_groups(every if channels is None else channels, layer, len(every))
             behind = checked_tail(network, layer, batch, output, logits)
             for row, number in enumerate(range(rows.start, rows.stop)):
-                answers = [behind(row, part) for part in _altered(output[row], groups, value)]
+                answers = [behind(row, part) for part in _altered(output[row], groups, value, layout.axis - 1)]
                 changes.append((torch.cat(answers) - logits[row]).to("cpu", torch.float32))
                 if tick:
                     tick(number + 1, len(images))
     return torch.stack(changes)
 
 
-def _altered(features: Tensor, groups: list[list[int]], value: float) -> Iterator[Tensor]:
-    """Copies of features (C, ...), one for each group of channels that is set to `value`: (m, C, ...) at a time."""
+def _altered(features: Tensor, groups: list[list[int]], value: float, axis: int) -> Iterator[Tensor]:
+    """Copies of features, one for each group of channels along `axis` that is set to `value`: (m, ...) at a time."""
     size = max(1, AT_ONCE // features.numel())
     for start in range(0, len(groups), size):
         part = groups[start : start + size]
         copies = features.expand(len(part), *features.shape).clone()
-        for copied, group in zip(copies, part, strict=True):
+        for copied, group in zip(copies.movedim(axis + 1, 1), part, strict=True):
             copied[group] = value
         yield copies

@@ -16,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.capture import find_layer, leave_no_trace, whole_pass
 from inspect_fer.errors import ConfigError, NetworkError
+from inspect_fer.internals.layout import as_maps, checked_layout
 from inspect_fer.internals.maps import is_logits, output_of
 from inspect_fer.internals.numbers import single_channels
 from inspect_fer.schema import Classifier, ModelCard, Tick
@@ -125,7 +126,8 @@ def feature_visualisation(
     found = []
     with leave_no_trace(model.network):
         network = exact_twin(model.network, (layer,), first.expand(2, -1, -1, -1))
-        chosen = single_channels(channels, layer, output_of(network, layer, first[None]).shape[1])
+        output, layout = output_of(network, layer, first[None])
+        chosen = single_channels(channels, layer, output.shape[layout.axis])
         parts = [chosen[at : at + batch_size] for at in range(0, len(chosen), batch_size)]
         excite = partial(excitement, network, layer)
         for number, part in enumerate(parts):
@@ -151,7 +153,8 @@ def excitement(network: nn.Module, layer: str, images: Tensor, channels: Sequenc
     if not outputs or not outputs[-1].requires_grad:
         raise NetworkError(f"No gradient leads from layer {layer!r} back to the input; name another layer.")
     with torch.inference_mode(mode=False), torch.enable_grad():
-        values = outputs[-1][torch.arange(len(images)), list(channels)].reshape(len(images), -1).mean(dim=1)
+        maps = as_maps(outputs[-1], checked_layout(network, layer, outputs[-1], images))
+        values = maps[torch.arange(len(images)), list(channels)].reshape(len(images), -1).mean(dim=1)
         (gradient,) = torch.autograd.grad(values.sum(), [whole.images])
     return values.detach().to("cpu", torch.float32), gradient.to("cpu", torch.float32)
 

@@ -14,6 +14,8 @@ from inspect_fer.render.maps import enlarge, overlay_pixels
 from inspect_fer.render.sheets import Tile, picture, sheet
 
 SIDE, SMALL_SIDE = 144, 96
+FRAME = 8
+"""A frame around a cell has at least this side, in pixels of the picture."""
 NAMED = 40
 """So many rows are named one by one, no more."""
 PIXELS = 1000
@@ -103,6 +105,11 @@ def channel_sheet(
     return sheet(lines, title=title, legend=(*ends, GLOW))
 
 
+def by_sign(maps: Tensor, values: Tensor) -> Tensor:
+    """Give maps (M, h, w) the sign of what each channel contributes, values (M,); their size stays."""
+    return maps.abs() * values.sign()[:, None, None]
+
+
 def exciting_sheet(
     rows: Sequence[tuple[Tensor, Tensor, Sequence[str], Sequence[str]]], size: tuple[int, int], *, title: str = ""
 ) -> Image.Image:
@@ -124,8 +131,10 @@ def framed(pixels: Tensor, places: Tensor, size: tuple[int, int], *, side: int =
     height, width = pixels.shape[2] * zoom, pixels.shape[3] * zoom
     faces = [picture(face) for face in enlarge(pixels, (height, width)).round().byte().numpy()]
     down, across = height / size[0], width / size[1]
+    more, wider = max(0.0, FRAME - down) / 2, max(0.0, FRAME - across) / 2
     for face, (row, column) in zip(faces, places.tolist(), strict=True):
-        corners = (column * across, row * down, (column + 1) * across - 1, (row + 1) * down - 1)
+        left, top = column * across - wider, row * down - more
+        corners = (left, top, left + across + 2 * wider - 1, top + down + 2 * more - 1)
         if size != (1, 1):
             ImageDraw.Draw(face).rectangle([round(corner) for corner in corners], outline=SECOND, width=2)
     return faces

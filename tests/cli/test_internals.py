@@ -45,6 +45,37 @@ def test_without_a_view_the_layers_are_listed(call, net, folder):
     assert not (folder / "reports").exists()
 
 
+@pytest.fixture
+def transformer(folder):
+    """A vision transformer, untrained, of 2 x 2 patches and a class token."""
+    pytest.importorskip("timm", reason="timm is an extra")
+    name, options = "timm:vit_tiny_patch16_224", {"depth": 2, "embed_dim": 12}
+    card = ModelCard(name, NAMES, (1, 32, 32), (0.5,), (0.25,), "", options)
+    save(Classifier(build(name, size=32, options=options), card), folder / "tokens.safetensors")
+    return "tokens.safetensors"
+
+
+@pytest.mark.parametrize("what", ["activations", "switched-off", "exciting", "visualise"])
+def test_tokens_are_drawn(call, transformer, what):
+    line = f"--what {what} --layer blocks.0 --data synthetic:4 --steps 1 --out tokens.png"
+    code, out, err = call(f"internals --model {transformer} {line}")
+    assert (code, out.strip()) == (0, "tokens.png"), err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("--what activations", "names no layer; name one with --layer. The view layers lists them"),
+        ("--what contributions --layer blocks.0", "5 x 12, not maps"),
+        ("--what gates", "no squeeze-and-excitation gates"),
+    ],
+)
+def test_what_transformers_do_not_have_is_one_line(call, transformer, line, words):
+    code, out, err = call(f"internals --model {transformer} --data synthetic:3 {line}")
+    assert (code, out, err.strip().count("\n")) == (2, "", 0)
+    assert words in err
+
+
 def test_names_go_into_a_pipe_whole(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     name = "a_wrapper_whose_name_is_longer_than_most_lines_of_a_terminal_that_is_not_very_wide"
@@ -64,6 +95,22 @@ def test_contributions_are_coloured_by_what_they_say(call, net, monkeypatch):
             assert (shade * float(remark) >= 0).all()
             signs.add(float(remark) > 0)
     assert signs == {True, False}
+
+
+def test_many_channels_take_several_rows(call, net, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(inside, "channel_sheet", lambda _, rows, **words: drawn.update(words, rows=rows) or PIXEL)
+    assert call(f"internals --model {net} --what contributions --channels 0-29 --data synthetic:3")[0] == 0
+    assert [len(maps) for _, maps, _, _ in drawn["rows"]] == [12, 12, 6]
+    assert [captions[0] for _, _, captions, _ in drawn["rows"]] == ["channel 0", "channel 12", "channel 24"]
+
+
+def test_classes_are_named_where_the_channels_are_classes(call, net, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(inside, "exciting_sheet", lambda rows, *_, **__: drawn.update(rows=rows) or PIXEL)
+    line = "--what exciting --layer logits --data synthetic:3 --channels 4,0"
+    assert call(f"internals --model {net} {line}")[0] == 0
+    assert [captions[0].partition(":")[0] for _, _, captions, _ in drawn["rows"]] == ["sadness", "anger"]
 
 
 def test_logits_are_a_layer_where_the_help_says_so(call, net):

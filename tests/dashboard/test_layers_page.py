@@ -56,6 +56,18 @@ def gated(place, network):
     path.unlink()
 
 
+@pytest.fixture
+def transformer(place, network):
+    """A vision transformer of 3 x 3 patches among the published networks."""
+    pytest.importorskip("timm", reason="timm is an extra")
+    name, options = "timm:vit_tiny_patch16_224", {"depth": 2, "embed_dim": 12}
+    card = network.card.from_dict(network.card.as_dict() | {"architecture": name, "options": options, "cam_layer": ""})
+    path = place / "home" / "checkpoints" / "tokens.safetensors"
+    save(Classifier(build(name, size=48, options=options), card), path)
+    yield
+    path.unlink()
+
+
 def test_without_a_run_and_a_face_each_part_says_so(open_page, surroundings, tmp_path):
     surroundings.setenv("INSPECT_FER_REPORTS", str(tmp_path / "nowhere"))
     app = open_page("layers")
@@ -90,6 +102,21 @@ def test_contributions_say_what_they_leave_of_the_logit(open_page, network, face
     assert f"add up to {total:+.2f}, and {rest:+.2f} of the logit of {total + rest:+.2f} is left" in words(app)
 
 
+def test_channels_that_lower_the_logit_are_drawn_below_zero(open_page, surroundings, network, face):
+    drawn = []
+    surroundings.setattr(
+        "inspect_fer.dashboard.inside.overlay_pixels", lambda _, maps, **__: drawn.append(maps) or [[]]
+    )
+    app = open_page("layers", tab="Contributions")
+    assert fine(app), words(app)
+    values = channel_contributions(network, face, targets="predicted").values[0, 0]
+    best = values[values.abs().sort(descending=True, stable=True).indices[:6]]
+    assert best.min() < 0 < best.max()
+    for shade, value in zip(drawn[0][0], best, strict=True):
+        assert (shade * value >= 0).all()
+        assert shade.any()
+
+
 def test_every_layer_can_be_switched_off_but_the_logits(open_page):
     app = open_page("layers", tab="Channels off")
     assert "logits" not in box(app, "Layer").options
@@ -106,6 +133,21 @@ def test_gates_of_a_network_that_has_some(open_page, gated):
     assert box(app, "Gate").value == "blocks.0.se.sigmoid"
     box(app, "Set a channel's gate to").set_value("0: shut it").run()
     assert fine(app), words(app)
+
+
+def test_tokens_are_laid_out_as_maps(open_page, transformer):
+    app = open_page("layers")
+    app.selectbox(key="network small").set_value("tokens").run()
+    for part in (*PARTS, "Filter kernels", "Table of layers"):
+        app.session_state["tab"] = part
+        app.run()
+        if part in {"Activation maps", "Channels off", "Exciting faces", "Visualisation"}:
+            box(app, "Layer").set_value("blocks.0").run()
+        assert fine(app), f"{part}: {words(app)}"
+        if part == "Activation maps":
+            assert "gives 12 x 3 x 3 (channels, height, width)" in words(app)
+        if part == "Contributions":
+            assert [words.partition(" ")[0] for words in box(app, "Layer").options] == ["patch_embed.proj"]
 
 
 def test_exciting_faces_can_be_paged_and_limited(open_page):

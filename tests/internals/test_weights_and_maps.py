@@ -60,7 +60,7 @@ def test_other_shapes_are_an_error(mlp_model, images):
     with pytest.raises(NetworkError, match="did not run"):
         activation_maps(mlp_model, images, "hidden.inner")
     mlp_model.network.blocks.add_module("flat", nn.Flatten(2))
-    with pytest.raises(NetworkError, match="gives 4 x 6 x 9, neither maps"):
+    with pytest.raises(NetworkError, match="gives 4 x 6 x 9: neither maps"):
         activation_maps(mlp_model, images, "blocks.flat")
 
 

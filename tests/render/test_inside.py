@@ -10,6 +10,7 @@ from PIL import Image
 from inspect_fer.render import png_bytes
 from inspect_fer.render.inside import (
     bars_figure,
+    by_sign,
     channel_sheet,
     exciting_sheet,
     framed,
@@ -61,6 +62,19 @@ def test_the_frame_is_around_the_cell():
         assert (marked[0].min(), marked[0].max()) == rows
         assert (marked[1].min(), marked[1].max()) == columns
         assert len(marked[0]) < 16 * 16, "a frame, no patch"
+
+
+def test_the_frame_around_a_small_cell_can_be_seen():
+    (face,) = framed(FACES[:1], torch.tensor([[24, 12]]), (48, 48))
+    orange = (np.asarray(face) == [int(SECOND[at : at + 2], 16) for at in (1, 3, 5)]).all(axis=2)
+    rows, columns = orange.any(axis=1).nonzero()[0], orange.any(axis=0).nonzero()[0]
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (45, 52, 21, 28)
+    assert not orange[48:50, 24:26].any(), "the cell itself"
+
+
+def test_maps_take_the_sign_of_the_contribution():
+    maps = torch.tensor([[[1.0, -2.0]], [[3.0, 0.0]], [[-1.0, 1.0]]])
+    assert by_sign(maps, torch.tensor([0.5, -0.1, 0.0])).tolist() == [[[1, 2]], [[-3, 0]], [[0, 0]]]
 
 
 def test_features_have_no_frame():

@@ -34,7 +34,11 @@ def layer_table(network: Network) -> pd.DataFrame:
 
 def kernels(network: Network) -> None:
     """The kernels of one convolution."""
-    name = st.selectbox("Convolution", convolutions(network.model.network), key=f"convolution {network.content}")
+    names = convolutions(network.model.network)
+    if not names:
+        st.info("This network has no convolution.")
+        return
+    name = st.selectbox("Convolution", names, key=f"convolution {network.content}")
     weights = filters(network.model.network, name)
     most = max(weights.shape[0], weights.shape[1])
     limit = 16
@@ -82,6 +86,7 @@ def listed(network: Network) -> None:
         layer_table(network),
         hide_index=True,
         height="content",
+        placeholder="",
         column_config={"parameters": st.column_config.NumberColumn(format="localized")},
         alt="Layers with type, output shape and parameters",
     )
