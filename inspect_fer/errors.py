@@ -3,6 +3,7 @@
 FerError
 ├── UnknownNameError   no method, network, dataset, layer or split of that name
 ├── DataError          a dataset, sample or picture that cannot be used
+│   └── SplitError     a dataset that can be used but holds no such split
 ├── CheckpointError    a file that is not a usable network
 ├── NetworkError       the network does not allow what was asked of it
 ├── TargetError        classes to explain that do not fit the network or the samples
@@ -24,6 +25,10 @@ class UnknownNameError(FerError):
 
 class DataError(FerError):
     """A dataset, sample or picture cannot be used."""
+
+
+class SplitError(DataError):
+    """A dataset holds no such split, or no face in it."""
 
 
 class CheckpointError(FerError):

@@ -173,3 +173,37 @@ def test_evidence_of_relative_maps_is_what_they_have_above_their_mean(generator)
     assert_close(plain.evidence(), plain.upsampled())
     found = replace(plain, relative=True).evidence()
     assert_close(found, plain.upsampled() - plain.upsampled().mean(dim=(2, 3), keepdim=True))
+
+
+def fine_maps(generator):
+    """Two maps of 20 x 20 pixels, each with a value of its own, one of them with a peak."""
+    maps = torch.randn(1, 2, 20, 20, generator=generator)
+    maps[0, 1, 7, 7] = 100
+    return Explanation(("a",), maps, torch.zeros(1, 2, dtype=torch.int64), {}, "", (1, 20, 20))
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_evidence_of_maps_of_pixels_ends_at_the_99th_percentile(generator, relative):
+    """Of 400 pixels 4 may lie beyond it; found here by sorting."""
+    why = replace(fine_maps(generator), relative=relative)
+    for column, found in enumerate(why.evidence()[0]):
+        whole = why.centred()[0, column]
+        limit = sorted(whole.abs().flatten().tolist())[-5]
+        assert_close(found, whole.clamp(-limit, limit))
+    assert why.maps.max() == 100
+
+
+def test_evidence_of_coarse_fused_sparse_broken_and_no_maps_is_whole(generator):
+    why = fine_maps(generator)
+    sparse, broken = torch.zeros(1, 2, 20, 20), why.maps.clone()
+    sparse[..., 3, 3] = 2
+    broken[..., 3, 3] = torch.inf
+    assert why.fine
+    for whole in (
+        replace(why, input_size=(1, 40, 40)),
+        replace(why, fusion="mean"),
+        replace(why, maps=sparse),
+        replace(why, maps=broken),
+        why.of([]),
+    ):
+        assert_close(whole.evidence(), whole.centred(), equal_nan=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from html import escape
 from math import ceil
 
 import streamlit as st
@@ -9,7 +10,7 @@ import torch
 
 from inspect_fer.dashboard.charts import probability_chart, probability_rows
 from inspect_fer.dashboard.shared import plain
-from inspect_fer.render import SCALE_NOTES, enlarge, overlay_pixels
+from inspect_fer.render import SCALE_NOTES, enlarge, fine_note, overlay_pixels
 from inspect_fer.render.look import GLOW
 from inspect_fer.schema import HEALTH, Explanation, Prediction, Samples
 
@@ -76,14 +77,14 @@ def shown_columns(explanation: Explanation, predicted: int, label: int) -> dict[
     return {targets.index(target): role for target, role in wanted.items() if target in targets} or {0: "explained"}
 
 
-def legend(scale: str) -> None:
-    """What the colours of a map mean, over a grey that stands for the face."""
+def legend(scale: str, fine: Mapping[str, bool]) -> None:
+    """What the colours of maps mean, over a grey that stands for the face; fine: by method, `Explanation.fine`."""
     steps = ", ".join(_over_grey(step / 10) for step in range(11))
     st.html(
         f'<div style="display:flex;align-items:center;gap:.5rem;font-size:.8rem;opacity:.85;flex-wrap:wrap">'
         f'<span>against</span><i style="width:7rem;height:.6rem;border-radius:.3rem;'
         f'background:linear-gradient(90deg,{steps})"></i><span>for the class</span>'
-        f'<span style="opacity:.75">· {SCALE_NOTES[scale]}</span></div>'
+        f'<span style="opacity:.75">· {SCALE_NOTES[scale]}{escape(fine_note(fine))}</span></div>'
     )
 
 

@@ -29,12 +29,16 @@ _mount = st.components.v2.component("inspect_fer.wall", html=_part("html"), css=
 
 @dataclass(frozen=True)
 class Wall:
-    """What a wall shows: sprite sheets as data URIs, and (first line, second line, spoken words) a face."""
+    """What a wall shows: sprite sheets as data URIs, and (first line, second line, spoken words) a face.
+
+    fine: whether the maps are as fine as the image
+    """
 
     faces: str
     maps: str
     tile: tuple[int, int]
     captions: tuple[tuple[str, str, str], ...]
+    fine: bool
 
 
 def sprite(tiles: np.ndarray) -> str:
@@ -64,12 +68,6 @@ def one_map_each(explanation: Explanation, ids: Sequence[str], targets: Tensor) 
         if known and (explanation.class_free or target in known):
             maps[row, 0] = explanation.maps[places[name], 0 if explanation.class_free else known.index(target)]
     return replace(explanation, ids=tuple(ids), maps=maps, targets=targets[:, None])
-
-
-def peak(explanation: Explanation) -> float:
-    """Largest finite value of all maps, in size."""
-    values = explanation.maps.abs().nan_to_num(0.0, 0.0, 0.0)
-    return float(values.max()) if values.numel() else 1.0
 
 
 def map_tiles(explanation: Explanation, scale: str | float) -> np.ndarray:

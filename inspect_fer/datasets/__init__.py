@@ -75,12 +75,12 @@ def samples(
     parts = split_spec(spec, DATASETS)
     asked = {"size": size, "channels": channels, "classes": classes}
     given = {name: value for name, value in asked.items() if value is not None} | options
-    chosen = _options(parts, given)
+    chosen = options_of(parts, given)
     found = _read(parts[0], split, chosen[0]) if len(parts) == 1 else _read_all(parts, split, chosen)
     return replace(found, source={**found.source, "spec": "+".join(map(str, parts)), "split": split, "options": given})
 
 
-def _options(parts: Sequence[Part], given: Mapping[str, Any]) -> list[dict[str, Any]]:
+def options_of(parts: Sequence[Part], given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What was asked of each part: behind its name, behind the last name for all, or by keyword, the first winning."""
     known = [own_options(lookup(DATASETS, part.kind, "dataset")) | SHARED for part in parts]
     for name, value in given.items():

@@ -16,13 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from inspect_fer.datasets.lazy import Box, LazyRows, read_crops
 from inspect_fer.datasets.listing import UNLISTED, Face, below, gather, pictures, require
 from inspect_fer.datasets.splits import WHOLE_TRAIN, held_out, split_names
 from inspect_fer.datasets.tables import class_ids, read_csv
 from inspect_fer.emotions import EMOTIONS
-from inspect_fer.errors import DataError
+from inspect_fer.errors import DataError, SplitError
 from inspect_fer.images import image_files
 from inspect_fer.schema import LazyPixels, Samples
 
@@ -52,7 +53,8 @@ def load_affectnet(root: Path, split: str = "test", *, size: int = 224, channels
         return gather("affectnet", faces, wanted, partial(pictures, size=size, channels=channels), CLASSES)
     images = below(root, IMAGES)
     if images is None:
-        raise DataError(f"{root} holds neither {IMAGES} with {' and '.join(LISTS.values())} nor {SETS[lists[0]]}.")
+        kind = SplitError if any(below(root, name) for name in SETS.values()) else DataError
+        raise kind(f"{root} holds neither {IMAGES} with {' and '.join(LISTS.values())} nor {SETS[lists[0]]}.")
     rows = [face for name in lists for face in _list(root, images, name)]
     if "train" in lists and below(root, LISTS["test"]):  # a picture in neither list belongs to the longer one
         others = [] if "test" in lists else _list(root, images, "test")
@@ -65,7 +67,7 @@ def _list(root: Path, images: Path, name: str) -> Iterator[Face[tuple[Path, Box]
     """The rows of training.csv or validation.csv, each with its face box."""
     source = below(root, LISTS[name])
     if source is None:
-        raise DataError(f"{root} holds {IMAGES} but no {LISTS[name]}.")
+        raise SplitError(f"{root} holds {IMAGES} but no {LISTS[name]}.")
     rows = read_csv(source, COLUMNS, title="AffectNet")
     places = rows["subDirectory_filePath"].astype(str).tolist()
     boxes = rows[list(BOX)].apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
@@ -110,4 +112,5 @@ def _faces(
 
 def _cropped(entries: Sequence[tuple[Path, Box]], *, size: int, channels: int) -> LazyPixels:
     require([path for path, _ in entries])
-    return LazyRows(entries, partial(read_crops, size=size, channels=channels))
+    read = partial(read_crops, size=size, channels=channels)
+    return LazyRows(entries, read, torch.Size((channels, size, size)))

@@ -22,7 +22,7 @@ from inspect_fer.datasets.pixel_csv import SIDE, parse
 from inspect_fer.datasets.splits import FER2013_SPLITS, split_names
 from inspect_fer.datasets.tables import class_ids, read_lines
 from inspect_fer.emotions import EMOTIONS, canonical
-from inspect_fer.errors import DataError
+from inspect_fer.errors import DataError, SplitError
 from inspect_fer.images import fit, image_files
 from inspect_fer.schema import Samples
 
@@ -138,7 +138,7 @@ def _from_csv(source: Path, split: str, size: int | None, channels: int) -> Samp
     table = parse(source, names, title="ckextended.csv")
     rows = table.rows_of(wanted).nonzero().flatten()
     if not len(rows):
-        raise DataError(f"{source} holds no rows of {' or '.join(wanted)}.")
+        raise SplitError(f"{source} holds no rows of {' or '.join(wanted)}.")
     usage = table.usage[rows].tolist()
     found = Samples(
         ids=tuple(f"ckplus/{FER2013_SPLITS[use]}/{row}" for use, row in zip(usage, rows.tolist(), strict=True)),

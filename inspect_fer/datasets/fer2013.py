@@ -16,7 +16,7 @@ from inspect_fer.datasets.pixel_csv import SIDE, read_table
 from inspect_fer.datasets.splits import FER2013_SPLITS, split_names
 from inspect_fer.datasets.votes import VOTES, read_votes
 from inspect_fer.emotions import EMOTIONS, canonical
-from inspect_fer.errors import DataError
+from inspect_fer.errors import DataError, SplitError
 from inspect_fer.images import image_files
 from inspect_fer.schema import Samples
 
@@ -51,7 +51,7 @@ def _from_csv(source: Path, wanted: Sequence[str], *, named: bool) -> Samples:
     table = read_table(source)
     rows = table.rows_of(wanted)
     if not rows.any():
-        raise DataError(f"{source} holds no rows of {' or '.join(wanted)}.")
+        raise SplitError(f"{source} holds no rows of {' or '.join(wanted)}.")
     kept, dropped = rows, {}
     if named:
         _, has_name = read_votes(source.with_name(VOTES), table.usage)
@@ -74,7 +74,8 @@ def _from_folders(root: Path, wanted: tuple[str, ...]) -> Samples:
     chosen = [(path, split) for path, split in found if split in wanted]
     if not chosen:
         held = ", ".join(sorted({split for _, split in found if split})) or "no file named Training_N, PublicTest_N ..."
-        raise DataError(f"{root} holds no fer2013.csv and, as class folders, no {' or '.join(wanted)}; it has {held}.")
+        kind = SplitError if any(split for _, split in found) else DataError
+        raise kind(f"{root} holds no fer2013.csv and, as class folders, no {' or '.join(wanted)}; it has {held}.")
     ids = {name: index for index, name in enumerate(EMOTIONS["fer2013"])}
     strange = [path for path, _ in chosen if canonical(path.parent.name) not in ids]
     if strange:

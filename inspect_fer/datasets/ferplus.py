@@ -23,7 +23,7 @@ from inspect_fer.datasets.splits import FER2013_SPLITS, split_names
 from inspect_fer.datasets.tables import read_headless
 from inspect_fer.datasets.votes import COLUMNS, MODES, VOTES, Rule, as_votes, read_votes
 from inspect_fer.emotions import EMOTIONS
-from inspect_fer.errors import DataError
+from inspect_fer.errors import DataError, SplitError
 from inspect_fer.images import image_files
 from inspect_fer.lookup import lookup
 from inspect_fer.schema import Samples
@@ -83,6 +83,8 @@ def _from_folders(root: Path, wanted: Sequence[str], rule: Rule) -> Samples:
     shares = []
     for split in wanted:
         folder = root / FOLDERS[split]
+        if not folder.is_dir():
+            raise SplitError(f"{root} holds no {split}: there is no folder {FOLDERS[split]}.")
         names, votes = _read_label_csv(folder / "label.csv")
         labels, share, reasons = rule(votes)
         again = pd.Series(names).duplicated().tolist()

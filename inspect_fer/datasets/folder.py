@@ -7,7 +7,7 @@ import torch
 
 from inspect_fer.datasets.splits import OTHER_NAMES, ROLES, split_names
 from inspect_fer.emotions import canonical
-from inspect_fer.errors import DataError
+from inspect_fer.errors import DataError, SplitError
 from inspect_fer.images import SUFFIXES, ImageFiles, image_files, read_image
 from inspect_fer.schema import Samples
 
@@ -33,7 +33,7 @@ def load_folder(
         raise DataError(f"{root} is not a folder. Name one that holds a folder for each class.")
     paths = [(path, part) for part, folder in _parts(root, split) for path in image_files(folder)]
     if not paths:
-        raise DataError(f"There are no pictures below {root} ({split}).")
+        raise SplitError(f"There are no pictures below {root} ({split}).")
     folders = [_class_folder(path, root / part) for path, part in paths]
     names = _class_names({*folders, *_class_folders(root)}, class_names, root)
     ids = {canonical(name): index for index, name in enumerate(names)}
@@ -66,10 +66,10 @@ def _parts(root: Path, split: str) -> list[tuple[str, Path]]:
         wanted = split_names(split)
         found = [(held[role], root / held[role]) for role in wanted if role in held]
         if not found or (wanted != ROLES and len(found) < len(wanted)):
-            raise DataError(f"{root} has no split {split!r}; it has {', '.join(held)}.")
+            raise SplitError(f"{root} has no split {split!r}; it has {', '.join(held)}.")
         return found
     if split_names(split) not in {("test",), ROLES}:
-        raise DataError(f"{root} is not split. To train on it, make {root}/train, {root}/select and {root}/test.")
+        raise SplitError(f"{root} is not split. To train on it, make {root}/train, {root}/select and {root}/test.")
     return [("", root)]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 
 from inspect_fer.emotions import CANONICAL, VIEWS, canonical, regrouping, relabelling
-from inspect_fer.errors import DataError
+from inspect_fer.errors import DataError, SplitError
 from inspect_fer.lookup import lookup, no_such_name
 from inspect_fer.schema import Samples
 
@@ -45,7 +45,7 @@ def viewed(samples: Samples, classes: str | Sequence[str]) -> Samples:
     few = samples[(ids[samples.labels] >= 0).nonzero().flatten()]
     if not len(few):
         held = ", ".join(name for name, count in samples.counts().items() if count) or "nothing"
-        raise DataError(f"None of the classes {', '.join(view)} is among these samples; they show {held}.")
+        raise SplitError(f"None of the classes {', '.join(view)} is among these samples; they show {held}.")
     counts = samples.counts()
     gone = {
         f"{name}: not one of the classes asked for": counts[name]

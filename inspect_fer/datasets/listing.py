@@ -9,7 +9,7 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 
 from inspect_fer.datasets.splits import ROLES, by_subject
-from inspect_fer.errors import DataError
+from inspect_fer.errors import DataError, SplitError
 from inspect_fer.images import ImageFiles
 from inspect_fer.schema import LazyPixels, Samples
 
@@ -48,7 +48,7 @@ def gather(
     asked = [face for face in faces if face.split in {*wanted, "all"}]
     chosen = [face for face in asked if not face.dropped]
     if not chosen:
-        raise DataError(f"This {kind} has no faces of the split {' or '.join(wanted)}.")
+        raise SplitError(f"This {kind} has no faces of the split {' or '.join(wanted)}.")
     subjects = tuple(face.subject for face in chosen if face.subject is not None)
     dropped = Counter(face.dropped for face in asked if face.dropped)
     if dropped[UNLISTED]:
@@ -76,7 +76,7 @@ def split_by_person(faces: Sequence[Face[Entry]], wanted: Sequence[str], seed: i
         return list(faces)
     if None in people:
         unnamed = next(face.entry for face in faces if face.subject is None)
-        raise DataError(f"{unnamed} does not say whom it shows, so there is no split by person. Ask for split 'all'.")
+        raise SplitError(f"{unnamed} does not say whom it shows, so there is no split by person. Ask for split 'all'.")
     roles = by_subject((str(person) for person in people), seed=seed)
     return [face._replace(split=roles.get(str(face.subject), "train")) for face in faces]
 

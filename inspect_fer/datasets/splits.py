@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from types import MappingProxyType
 
-from inspect_fer.errors import DataError
+from inspect_fer.errors import DataError, SplitError
 from inspect_fer.lookup import no_such_name
 
 ROLES = ("train", "select", "test")
@@ -50,7 +50,7 @@ def by_subject(subjects: Iterable[str], *, seed: int = 0) -> dict[str, str]:
     people = sorted(set(subjects), key=lambda name: _draw(f"{seed}/{name}"))
     if len(people) < 3:
         held = ", ".join(people) or "nobody"
-        raise DataError(f"Splitting by person takes three people or more, here: {held}. Ask for split 'all'.")
+        raise SplitError(f"Splitting by person takes three people or more, here: {held}. Ask for split 'all'.")
     fifth = max(1, round(0.2 * len(people)))
     roles = ["select"] * fifth + ["test"] * fifth + ["train"] * (len(people) - 2 * fifth)
     return dict(zip(people, roles, strict=True))

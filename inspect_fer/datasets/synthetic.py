@@ -1,23 +1,24 @@
 """Synthetic faces: the embedded dataset, with known evidence and with defects planted on purpose."""
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
+from inspect_fer.datasets.lazy import LazyRows
 from inspect_fer.datasets.splits import FER2013_SPLITS, ROLES, split_names
 from inspect_fer.datasets.synthetic_face import Stroke, Traits, draw_traits, strokes_of
-from inspect_fer.emotions import EMOTIONS
+from inspect_fer.datasets.synthetic_plan import CLASSES, FACE, Options, Plan, plan_split, stream
 from inspect_fer.errors import DataError
-from inspect_fer.lookup import no_such_name
 from inspect_fer.schema import Samples
 
-CLASSES = EMOTIONS["synthetic"]
-FACE, ORDER, WRONG, DUPLICATE, WATERMARK = range(1, 6)
-"""Random streams: what one of them draws does not shift the others."""
+__all__ = ["CLASSES", "list_synthetic", "load_synthetic"]
 
 UNITS: dict[str, dict[int, float]] = {
     "anger": {4: 1.0, 5: 0.2, 7: 0.8, 23: 0.8, 24: 1.0},
@@ -39,42 +40,6 @@ CANVAS = 288
 RINGS = np.maximum(np.abs(np.arange(-3, 4))[:, None], np.abs(np.arange(-3, 4)))
 MARK = np.where(RINGS % 2 == 0, 250, 30).astype(np.uint8)
 """The watermark of a 48 x 48 face, a dot in a ring; it stands one pixel from the bottom right corner."""
-
-
-@dataclass(frozen=True)
-class _Options:
-    seed: int = 0
-    wrong_labels: float = 0.0
-    duplicates: float = 0.0
-    watermark: str | None = None
-    watermark_share: float = 0.8
-    size: int = 48
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise DataError(f"The seed of synthetic faces is 0 or more, not {self.seed}.")
-        if self.size < 24:
-            raise DataError(f"Synthetic faces are at least 24 pixels wide, not {self.size}.")
-        for name in ("wrong_labels", "duplicates", "watermark_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise DataError(f"{name} is a share of the faces from 0 to 1, not {getattr(self, name)}.")
-        if self.watermark is not None and self.watermark not in CLASSES:
-            raise DataError(no_such_name(self.watermark, CLASSES, "class of synthetic faces"))
-
-    def given(self) -> dict[str, int | float | str]:
-        return {own.name: getattr(self, own.name) for own in fields(self) if getattr(self, own.name) != own.default}
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What a split shows, one (N,) array each: whose face, what it feels, what its label says, what was planted."""
-
-    split: str
-    face: NDArray[np.int64]
-    truth: NDArray[np.int64]
-    label: NDArray[np.int64]
-    watermark: NDArray[np.bool_]
-    duplicate: NDArray[np.bool_]
 
 
 def load_synthetic(
@@ -104,18 +69,35 @@ def load_synthetic(
 
     Raises DataError for a count below 1, an unknown split or class, a share outside 0..1.
     """
-    options = _Options(seed, wrong_labels, duplicates, watermark, watermark_share, size)
+    options = Options(seed, wrong_labels, duplicates, watermark, watermark_share, size)
+    plans = _plans(count, split, options)
+    drawn = [_draw_split(plan, options) for plan in plans]
+    pixels, evidence = (torch.cat(parts) for parts in zip(*drawn, strict=True))
+    return replace(_listed(plans, options), pixels=pixels, evidence=evidence)
+
+
+def list_synthetic(count: int, split: str = "test", **options: Any) -> Samples:
+    """The same samples as `load_synthetic` gives, but without evidence and drawn when rows are asked for."""
+    asked = Options(**options)
+    return _listed(_plans(count, split, asked), asked)
+
+
+def _plans(count: int, split: str, options: Options) -> list[Plan]:
     splits = split_names(split, groups={name: (role,) for name, role in zip(FER2013_SPLITS, ROLES, strict=True)})
     if count < 1:
         raise DataError(f"Ask for 1 synthetic face or more, not {count}: synthetic:700 has 100 of each class.")
-    plans = [_plan(count, name, options) for name in splits]
-    drawn = [_draw_split(plan, options) for plan in plans]
+    return [plan_split(count, name, options) for name in splits]
+
+
+def _listed(plans: Sequence[Plan], options: Options) -> Samples:
+    """What is planned, before any face is drawn."""
+    count, splits = len(plans[0].face), tuple(plan.split for plan in plans)
+    places = [(plan, row) for plan in plans for row in range(count)]
     return Samples(
-        ids=tuple(f"synthetic/{plan.split}/{index}" for plan in plans for index in range(count)),
-        pixels=torch.cat([pixels for pixels, _ in drawn]),
+        ids=tuple(f"synthetic/{plan.split}/{row}" for plan, row in places),
+        pixels=LazyRows(places, partial(_draw_rows, options=options), torch.Size((1, options.size, options.size))),
         labels=_joined([plan.label for plan in plans]),
         class_names=CLASSES,
-        evidence=torch.cat([evidence for _, evidence in drawn]),
         truth={
             "label": _joined([plan.truth for plan in plans]),
             "watermark": _joined([plan.watermark for plan in plans]),
@@ -133,47 +115,17 @@ def _joined(arrays: list[NDArray[np.int64]] | list[NDArray[np.bool_]]) -> torch.
     return torch.from_numpy(np.concatenate(arrays))
 
 
-def _stream(seed: int, split: str, stream: int, index: int = 0) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, ROLES.index(split), index, stream])))
+def _draw_rows(places: Sequence[tuple[Plan, int]], *, options: Options) -> torch.Tensor:
+    """Pixels (n, 1, H, W) of some rows of plans."""
+    return torch.cat([_draw_split(plan.of(row), options)[0] for plan, row in places])
 
 
-def _plan(count: int, split: str, options: _Options) -> _Plan:
-    """Decide what each face of a split is, before any is drawn."""
-    face, truth, duplicate = np.arange(count), _classes(count, split, options.seed), np.zeros(count, dtype=np.bool_)
-    watermark = duplicate.copy()
-    if options.watermark is not None:
-        rows = np.flatnonzero(truth == CLASSES.index(options.watermark))
-        chosen = _some(len(rows), options.watermark_share, _stream(options.seed, split, WATERMARK))
-        watermark[rows[chosen]] = True
-    if split != "train" and options.duplicates:
-        train, generator = _plan(count, "train", options), _stream(options.seed, split, DUPLICATE)
-        rows, copied = _some(count, options.duplicates, generator), generator.permutation(count)
-        duplicate[rows] = True
-        face[rows] = copied[: len(rows)]
-        truth[rows], watermark[rows] = train.truth[face[rows]], train.watermark[face[rows]]
-    label, generator = truth.copy(), _stream(options.seed, split, WRONG)
-    wrong = _some(count, options.wrong_labels, generator)
-    label[wrong] = (truth[wrong] + generator.integers(1, len(CLASSES), len(wrong))) % len(CLASSES)
-    return _Plan(split, face, truth, label, watermark, duplicate)
-
-
-def _classes(count: int, split: str, seed: int) -> NDArray[np.int64]:
-    """Seven classes in random order, again and again, so that the start does not depend on the count."""
-    generator, rounds = _stream(seed, split, ORDER), -(-count // len(CLASSES))
-    return np.concatenate([generator.permutation(len(CLASSES)) for _ in range(rounds)])[:count]
-
-
-def _some(count: int, share: float, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Choose a share of the rows 0..count-1."""
-    return generator.permutation(count)[: round(share * count)]
-
-
-def _draw_split(plan: _Plan, options: _Options) -> tuple[torch.Tensor, torch.Tensor]:
+def _draw_split(plan: Plan, options: Options) -> tuple[torch.Tensor, torch.Tensor]:
     """Pixels (N, 1, H, W) and evidence (N, H, W) of a plan."""
     size, count = options.size, len(plan.face)
     pixels, evidence = np.empty((count, size, size), np.uint8), np.empty((count, size, size), np.bool_)
     for row, (face, label, copied) in enumerate(zip(plan.face, plan.truth, plan.duplicate, strict=True)):
-        generator = _stream(options.seed, "train" if copied else plan.split, FACE, int(face))
+        generator = stream(options.seed, "train" if copied else plan.split, FACE, int(face))
         pixels[row], evidence[row] = _draw_face(generator, CLASSES[label], size)
     _stamp(pixels, plan.watermark)
     return torch.from_numpy(pixels)[:, None], torch.from_numpy(evidence)

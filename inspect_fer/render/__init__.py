@@ -2,7 +2,18 @@
 
 from inspect_fer.render.figures import class_scores_figure, confusion_figure, curves_figure, reliability_figure, shares
 from inspect_fer.render.look import data_uri, png_bytes, svg_text
-from inspect_fer.render.maps import SCALE_NOTES, SCALES, enlarge, heat, map_sheet, overlay, overlay_pixels, signed
+from inspect_fer.render.maps import (
+    SCALE_NOTES,
+    SCALES,
+    enlarge,
+    fine_note,
+    heat,
+    map_sheet,
+    overlay,
+    overlay_pixels,
+    peak,
+    signed,
+)
 from inspect_fer.render.sheets import activation_sheet, face_wall, filter_sheet
 
 __all__ = [
@@ -16,10 +27,12 @@ __all__ = [
     "enlarge",
     "face_wall",
     "filter_sheet",
+    "fine_note",
     "heat",
     "map_sheet",
     "overlay",
     "overlay_pixels",
+    "peak",
     "png_bytes",
     "reliability_figure",
     "shares",

@@ -1,8 +1,7 @@
 """Heat maps over faces: hue says for or against, strength of colour says how much."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from math import ceil
 
 import numpy as np
 import torch
@@ -28,47 +27,47 @@ SCALE_NOTES = {
     "image": "the maps of a face on one scale",
     "shared": "all maps on one scale",
 }
-FINE = 0.99
-"""The share of pixels below full colour where each has a value of its own: one peak would leave the rest blank."""
-
 STRENGTH = ListedColormap(GLOW(np.linspace(0.5, 1, 256)), "strength")
 """The positive half of GLOW, for maps that nowhere lie below zero."""
 
-TILE, CELL = 160, 96
+TILE, CELL, CHUNK = 160, 96, 256
 
 
-def signed(maps: Tensor, scale: str | float = "own", *, full: float = 1.0) -> Tensor:
+def signed(maps: Tensor, scale: str | float = "own") -> Tensor:
     """Scale maps (N, T, H, W) into -1..1, zero staying zero; a map that is not finite becomes zero everywhere.
 
-    scale: a name of SCALES, or the value that full colour stands for. full: the share of a map's |values| up to its
-    peak; FINE takes the 99th percentile in place of the largest (the largest after all where that is zero).
+    scale: a name of SCALES, or the value that full colour stands for.
     """
-    finite = maps.isfinite().all(dim=3, keepdim=True).all(dim=2, keepdim=True)
-    maps = maps.float().where(finite, 0.0)
-    peaks = _peaks(maps.abs(), full)
+    maps = _finite(maps)
+    peaks = maps.abs().amax(dim=(2, 3), keepdim=True)
     limit = lookup(SCALES, scale, "scale")(peaks) if isinstance(scale, str) else torch.tensor(float(scale))
     return (maps / limit).nan_to_num(0.0, 0.0, 0.0).clamp(-1, 1)
 
 
-def _peaks(sizes: Tensor, full: float) -> Tensor:
-    """What full colour would stand for in each of these |maps|, (N, T, H, W) -> (N, T, 1, 1)."""
-    largest = sizes.amax(dim=(2, 3), keepdim=True)
-    if full >= 1 or not sizes.numel():
-        return largest
-    flat = sizes.flatten(2)
-    found = flat.kthvalue(ceil(full * flat.shape[2]), dim=2).values[:, :, None, None]
-    return found.where(found > 0, largest)
+def _finite(maps: Tensor) -> Tensor:
+    """Maps (N, T, H, W), zero where one of a map's values is not finite."""
+    return maps.float().where(maps.isfinite().all(dim=3, keepdim=True).all(dim=2, keepdim=True), 0.0)
 
 
-def fullness(explanation: Explanation) -> float:
-    """What `signed` takes as `full` for these maps: FINE where each pixel has a value of its own, else 1."""
-    fine = tuple(explanation.maps.shape[2:]) == explanation.input_size[1:] and not explanation.fusion
-    return FINE if fine else 1.0  # fused maps are coarse ones made large
+def peak(explanation: Explanation) -> float:
+    """What full colour stands for where all these maps are on one scale; 0 without any."""
+    parts = [_finite(explanation.of(rows).evidence()) for rows in torch.arange(len(explanation)).split(CHUNK)]
+    return max(float(part.abs().max()) if part.numel() else 0.0 for part in parts)
 
 
-def heat(maps: Tensor, *, scale: str | float = "own", full: float = 1.0) -> np.ndarray:
-    """Colour maps (N, T, H, W) -> (N, T, H, W, 4) uint8, transparent where there is no evidence; see `signed`."""
-    return np.asarray(GLOW((signed(maps.detach().cpu(), scale, full=full).numpy() + 1) / 2, bytes=True))
+def fine_note(fine: Mapping[str, bool]) -> str:
+    """What is to be said after the scale's note, of methods some of which are `Explanation.fine`; "" where none is."""
+    those = [name for name, one in fine.items() if one]
+    whose = f" for {', '.join(those)}" if len(those) < len(fine) else ""
+    return f", full colour at the 99th percentile{whose}" if those else ""
+
+
+def heat(maps: Tensor, *, scale: str | float = "own") -> np.ndarray:
+    """Colour maps (N, T, H, W) -> (N, T, H, W, 4) uint8, transparent where there is no evidence; see `signed`.
+
+    maps: of an explanation its `evidence()`, which is bounded where the maps are as fine as the image.
+    """
+    return np.asarray(GLOW((signed(maps.detach().cpu(), scale).numpy() + 1) / 2, bytes=True))
 
 
 def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -80,25 +79,19 @@ def enlarge(pixels: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def overlay_pixels(
-    pixels: Tensor,
-    maps: Tensor,
-    *,
-    opacity: float = 0.6,
-    scale: str | float = "own",
-    zoom: int = 4,
-    full: float = 1.0,
+    pixels: Tensor, maps: Tensor, *, opacity: float = 0.6, scale: str | float = "own", zoom: int = 4
 ) -> np.ndarray:
     """Lay maps over faces: pixels (N, C, H, W) uint8, maps (N, T, h, w) -> (N, T, H*zoom, W*zoom, 3) uint8.
 
     Colour and opacity follow |value| / limit, up to `opacity` at the limit: where there is no evidence the face stays
-    as it is. `scale` chooses the limit, see SCALES; a number is the limit itself. full: see `signed` and `fullness`.
+    as it is. `scale` chooses the limit, see SCALES; a number is the limit itself. maps: see `heat`.
     """
     size = pixels.shape[2] * zoom, pixels.shape[3] * zoom
     if not maps.numel():
         return np.zeros((*maps.shape[:2], *size, 3), dtype=np.uint8)
     faces = enlarge(pixels, size).numpy()[:, None]
     spread = F.interpolate(maps.detach().cpu().float(), size=size, mode="bilinear")
-    colours = heat(spread, scale=scale, full=full).astype(np.float32)
+    colours = heat(spread, scale=scale).astype(np.float32)
     share = opacity * colours[..., 3:] / 255
     return np.asarray((faces * (1 - share) + colours[..., :3] * share).round().astype(np.uint8))
 
@@ -113,7 +106,7 @@ def overlay(samples: Samples, explanation: Explanation, *, scale: str = "own", l
     pixels = faces.pixels[:]
     zoom = max(1, round(TILE / pixels.shape[2]))
     evidence = shown.evidence()
-    pictures = overlay_pixels(pixels, evidence, scale=scale, zoom=zoom, full=fullness(shown))
+    pictures = overlay_pixels(pixels, evidence, scale=scale, zoom=zoom)
     plain = enlarge(pixels, pictures.shape[2:4]).round().byte().numpy() if shown.ids else pictures
     names = samples.class_names
     rows = []
@@ -129,7 +122,7 @@ def map_sheet(explanation: Explanation, *, scale: str = "own", limit: int = 64) 
     names = tuple(f"class {target}" for target in range(int(shown.targets.max()) + 1 if shown.targets.numel() else 0))
     blank = torch.full((len(shown), 1, *shown.input_size[1:]), 255, dtype=torch.uint8)
     evidence, zoom = shown.evidence(), max(1, round(CELL / shown.input_size[1]))
-    pictures = overlay_pixels(blank, evidence, opacity=1, scale=scale, zoom=zoom, full=fullness(shown))
+    pictures = overlay_pixels(blank, evidence, opacity=1, scale=scale, zoom=zoom)
     rows = [_tiles(pictures[row], shown, row, names) for row in range(len(shown))]
     return sheet(rows, title=_title(explanation, len(shown), scale), legend=_legend(evidence, shown))
 
@@ -150,8 +143,8 @@ def _legend(evidence: Tensor, explanation: Explanation) -> Legend:
 def _title(explanation: Explanation, shown: int, scale: str) -> str:
     left_out = f", {shown} of {len(explanation)} faces" if shown < len(explanation) else ""
     layers = ", ".join(filter(None, (explanation.layer, explanation.fusion)))
-    fine = ", full colour at the 99th percentile" if fullness(explanation) < 1 else ""
-    parts = (explanation.method.get("name", "map"), layers, f"{SCALE_NOTES[scale]}{fine}{left_out}")
+    scaled = f"{SCALE_NOTES[scale]}{fine_note({'': explanation.fine})}"
+    parts = (explanation.method.get("name", "map"), layers, f"{scaled}{left_out}")
     return " · ".join(filter(None, parts))
 
 

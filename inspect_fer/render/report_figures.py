@@ -1,6 +1,6 @@
 """Charts of a report: how well classes are ranked, scores with their intervals, counts, sets, and mean maps."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -18,6 +18,8 @@ from inspect_fer.render.sheets import Tile, picture, sheet
 LINES = ("#2a6496", "#d9722e", "#3a9277", "#b0508c", "#c99a1b", "#5fb1e0", "#1d2129", "#8a8f98")
 """Told apart in every common kind of colour blindness (after Okabe and Ito, 2008); dashes follow where they run out."""
 DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))
+LIGHT = "#b9bdc4"
+"""Of bars that stand beside the marked ones."""
 MEAN_FACE = 120
 SHEET, MARGIN = (11.69, 8.27), 0.7
 """Pages of a PDF are A4 on its side, inches."""
@@ -78,6 +80,34 @@ def counts_figure(counts: Mapping[str, int], *, title: str) -> Figure:
     return drawing
 
 
+def histograms_figure(
+    counts: Mapping[str, Mapping[str, int]],
+    *,
+    marked: Collection[str] = (),
+    title: str = "Labels of every split (• of this run)",
+) -> Figure:
+    """Draw the shares of the same classes in several sets beside each other, on one scale, with numbers of faces.
+
+    counts: by set, faces by class; marked: the sets in full colour, whose names are followed by a dot
+    """
+    classes = list(next(iter(counts.values())))
+    drawing = figure(1.1 + 2.1 * len(counts), 1.1 + 0.3 * len(classes))
+    drawing.suptitle(title, x=0.01, ha="left", fontsize=9, color=INK, fontweight="bold")
+    totals = {name: max(1, sum(found.values())) for name, found in counts.items()}
+    most = max((count / totals[name] for name, found in counts.items() for count in found.values()), default=0) or 1
+    for number, (name, found) in enumerate(counts.items()):
+        place = axes(drawing, 1, len(counts), number + 1, x="share of faces, %")
+        shares = [100 * count / totals[name] for count in found.values()]
+        place.barh(range(len(classes)), shares, 0.6, color=FIRST if name in marked else LIGHT)
+        place.set_title(f"{name}{' •' * (name in marked)}", loc="left", fontsize=8, color=INK, parse_math=False)
+        place.set_yticks(range(len(classes)), classes if number == 0 else [""] * len(classes), parse_math=False)
+        for level, (share, count) in enumerate(zip(shares, found.values(), strict=True)):
+            place.text(share, level, f" {count:,}", va="center", **NOTE)
+        place.set(xlim=(0, 130 * most))
+        place.invert_yaxis()
+    return drawing
+
+
 def sets_figure(matrices: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
     """Draw a 2 x 2 grid a class: [[TN, FP], [FN, TP]] of sets, shaded by the share of its row."""
     columns = min(4, max(1, len(matrices)))
@@ -91,11 +121,12 @@ def sets_figure(matrices: Mapping[str, Sequence[Sequence[int]]]) -> Figure:
 
 
 def mean_sheet(
-    faces: Tensor, maps: Mapping[str, Tensor], class_names: Sequence[str], counts: Sequence[int]
+    faces: Tensor, maps: Mapping[str, Tensor], class_names: Sequence[str], counts: Sequence[int], *, note: str = ""
 ) -> Image.Image:
     """Draw class-mean maps over class-mean faces: a row a method, a column a class.
 
     faces: (K, C, H, W) uint8; maps: by method, (K, h, w) float, each with its own scale; counts: faces in each mean
+    note: what follows on the scale, see `fine_note`
     """
     zoom = max(1, round(MEAN_FACE / faces.shape[2]))
     plain = enlarge(faces, (faces.shape[2] * zoom, faces.shape[3] * zoom)).round().byte().numpy()
@@ -103,7 +134,7 @@ def mean_sheet(
     for method, found in maps.items():
         tiles = overlay_pixels(faces, found[:, None], zoom=zoom)[:, 0]
         rows.append([Tile(picture(tile), name, method) for tile, name in zip(tiles, class_names, strict=True)])
-    return sheet(rows, title="Class means, each map on its own scale", legend=("against", "for", GLOW))
+    return sheet(rows, title=f"Class means, each map on its own scale{note}", legend=("against", "for", GLOW))
 
 
 def _faces(counts: Sequence[int]) -> list[str]:

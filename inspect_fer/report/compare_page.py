@@ -8,7 +8,7 @@ from torch import Tensor
 
 from inspect_fer.emotions import relabelling
 from inspect_fer.errors import FerError
-from inspect_fer.render import data_uri, enlarge, overlay_pixels
+from inspect_fer.render import data_uri, enlarge, fine_note, overlay_pixels
 from inspect_fer.render.sheets import picture
 from inspect_fer.report.compare import Comparison, Face, Pair
 from inspect_fer.report.compare_tables import class_rows, csv_text, in_words, json_text, score_rows, signed, verdict
@@ -24,12 +24,13 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture with its words; remark: what is wrong with the map on it."""
+    """A picture with its words; remark: what is wrong with the map on it; fine: `Explanation.fine` of that."""
 
     uri: str
     alt: str
     words: str
     remark: str = ""
+    fine: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ class Album:
         drawn = overlay_pixels(pixels, one.evidence()[:, column : column + 1], zoom=zoom)[0, 0]
         remark = one.remark(0, column)
         said = f"{method} map for {target or 'any class'}, {words}{', ' + remark if remark else ''}"
-        return Tile(data_uri(picture(drawn), "webp"), said, words, remark)
+        return Tile(data_uri(picture(drawn), "webp"), said, words, remark, one.fine)
 
 
 def page_text(found: Comparison, command: str) -> str:
@@ -104,6 +105,7 @@ def page_text(found: Comparison, command: str) -> str:
             pairs=[_pair_facts(found, pair, album) for pair in found.pairs],
             several=several,
             in_words=in_words,
+            fine_note_of=_fine_note_of,
             signed=signed,
             title=" and ".join(found.names) if not several else f"{len(found.names)} runs",
             again=command,
@@ -155,6 +157,11 @@ def _apart(found: Comparison, pair: Pair, face: Apart, method: str, album: Album
     words = face.target or "any class"
     note = f"rank correlation {signed(face.correlation, 2)}"
     return Card(face.id, note, (album.face(pair.runs[0], face.id, words), *views))
+
+
+def _fine_note_of(cards: Sequence[Card]) -> str:
+    """What follows on the scale of the maps of these cards."""
+    return fine_note({"": any(tile.fine for card in cards for tile in card.tiles)})
 
 
 def _webp(pixels: Tensor) -> str:

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
+from inspect_fer.datasets.counts import Counts, count_labels
 from inspect_fer.report.material import Report
 from inspect_fer.schema import Prediction
 
@@ -12,6 +11,8 @@ MOST_REASONS = 50
 """So many unreadable samples are listed one by one."""
 DIGITS = 12
 """Of a checksum, as many as tell one from another by eye."""
+RUN = "this run"
+"""What the labels of the run's own faces are called beside those of the splits."""
 NAMED = {"spec": "Read from"}
 """What the pages call the entries of a dataset that are not called as one would say."""
 
@@ -29,6 +30,11 @@ def facts(report: Report) -> dict[str, Any]:
         "recipe": flat(card.get("recipe", {})),
         "published": card.get("scores", {}),
         "counts": label_counts(report.prediction),
+        "histograms": (found := histograms(report)),
+        "largest": max((max(one.classes.values(), default=0) / max(one.total, 1) for one in found.values()), default=0),
+        "unlabelled": any(counts.unlabelled for counts in found.values()),
+        "run_name": RUN,
+        "uncounted": report.splits[1],
         "dropped": (report.faces.dropped if report.faces else {}) or dataset.get("dropped", {}),
         "unreadable": dict(list(unreadable.items())[:MOST_REASONS]),
         "unreadable_count": len(unreadable),
@@ -41,9 +47,16 @@ def facts(report: Report) -> dict[str, Any]:
 
 def label_counts(prediction: Prediction) -> dict[str, int]:
     """How many faces are labelled as each class."""
-    labels, names = prediction.labels, prediction.class_names
-    found = torch.bincount(labels[labels >= 0], minlength=len(names)).tolist()
-    return dict(zip(names, found, strict=True))
+    return dict(count_labels(prediction.labels, prediction.class_names).classes)
+
+
+def histograms(report: Report) -> dict[str, Counts]:
+    """Labels of every split of the dataset, the run's own marked; of the run itself where it is not one whole split."""
+    prediction, (splits, _) = report.prediction, report.splits
+    run = count_labels(prediction.labels, prediction.class_names, own=True)
+    own = [counts for counts in splits.values() if counts.own]
+    whole = len(own) == 1 and own[0] == run
+    return dict(splits) if whole else {RUN: run, **splits}
 
 
 def split_of(report: Report) -> str:

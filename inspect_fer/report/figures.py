@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from inspect_fer.render import confusion_figure, curves_figure, enlarge, overlay_pixels, reliability_figure
+from inspect_fer.render import confusion_figure, curves_figure, enlarge, fine_note, overlay_pixels, reliability_figure
 from inspect_fer.render.report_drawing import network_figure
 from inspect_fer.render.report_figures import (
     Curve,
@@ -52,7 +52,8 @@ def _means(report: Report) -> Drawing:
     if not means.maps:
         return None
     counts = [max(numbers) for numbers in zip(*means.counts.values(), strict=True)]
-    return mean_sheet(means.faces, means.maps, [report.names[name] for name in means.classes], counts)
+    names, note = [report.names[name] for name in means.classes], fine_note(means.fine)
+    return mean_sheet(means.faces, means.maps, names, counts, note=note)
 
 
 def _overlays(report: Report, rows: Sequence[int], title: str) -> Drawing:
@@ -70,7 +71,8 @@ def _overlays(report: Report, rows: Sequence[int], title: str) -> Drawing:
         words = f"{names[answer]} {prediction.confidence[row]:.0%}", f"given {names[given]}" if given >= 0 else ""
         face = _overlaid(faces.pixels[place : place + 1], answer, maps.get(ids[place]))
         tiles.append(Tile(picture(face), *words))
-    return sheet(_lines(tiles), title=f"{title}: {method}" if method else title)
+    note = fine_note({"": any(one.fine for one in maps.values())})
+    return sheet(_lines(tiles), title=f"{title}: {method}{note}" if method else title)
 
 
 def _overlaid(pixels: Tensor, answer: int, one: Explanation | None) -> np.ndarray:

@@ -15,7 +15,7 @@ from inspect_fer.lookup import lookup
 from inspect_fer.metrics import MEASURES
 from inspect_fer.render import png_bytes, svg_text
 from inspect_fer.render.report_figures import on_page, picture_figure, words_figure
-from inspect_fer.report.facts import card_lines, dataset_lines
+from inspect_fer.report.facts import card_lines, dataset_lines, histograms
 from inspect_fer.report.figures import FIGURES, Drawing
 from inspect_fer.report.material import Report
 from inspect_fer.report.ours import write_all
@@ -58,7 +58,7 @@ def write_svg(report: Report, out: Path, figures: Sequence[str] = ()) -> list[Pa
 
 
 def write_json(report: Report, out: Path, figures: Sequence[str] = ()) -> list[Path]:
-    """OUT/report.json: all scores, their intervals, the ranking of each class, and a row a face."""
+    """OUT/report.json: labels of every split, all scores, their intervals, the ranking of each class, a row a face."""
     _no_figures(figures, "json")
     manifest = report.run.manifest
     ranked = {
@@ -70,6 +70,8 @@ def write_json(report: Report, out: Path, figures: Sequence[str] = ()) -> list[P
         "title": report.title,
         **{name: manifest.get(name) for name in ("command", "made", "model", "dataset")},
         "class_names": report.names,
+        "labels": {name: {**counts._asdict(), "total": counts.total} for name, counts in histograms(report).items()},
+        "uncounted": report.splits[1] or None,
         "scores": report.scores,
         "intervals": report.intervals,
         "ranking": ranked,
@@ -80,10 +82,11 @@ def write_json(report: Report, out: Path, figures: Sequence[str] = ()) -> list[P
 
 
 def write_csv(report: Report, out: Path, figures: Sequence[str] = ()) -> list[Path]:
-    """OUT/scores.csv, a row a score with its interval, and OUT/samples.csv, a row a face."""
+    """OUT/scores.csv, a row a score with its range, samples.csv, a row a face, labels.csv, a row a split and class."""
     _no_figures(figures, "csv")
-    tables = {"scores.csv": list(_all_scores(report)), "samples.csv": list(_sample_rows(report))}
-    return write_all({out / name: _table(rows) for name, rows in tables.items()}, force=report.force)
+    tables = {"scores": _all_scores(report), "samples": _sample_rows(report), "labels": _label_rows(report)}
+    files = {out / f"{name}.csv": _table(list(rows)) for name, rows in tables.items()}
+    return write_all(files, force=report.force)
 
 
 def _drawn(report: Report, figures: Sequence[str]) -> Iterator[tuple[str, Figure | Image.Image]]:
@@ -135,6 +138,13 @@ def _sample_rows(report: Report) -> Iterator[dict[str, Any]]:
             "loss": losses[row] if label >= 0 else None,
             **{f"p_{name}": value for name, value in zip(names, prediction.probabilities[row].tolist(), strict=True)},
         }
+
+
+def _label_rows(report: Report) -> Iterator[dict[str, Any]]:
+    """A row a split and class ("" without one): faces, and whether the run is of that split."""
+    for name, counts in histograms(report).items():
+        for label, faces in (*counts.classes.items(), ("", counts.unlabelled)):
+            yield {"split": name, "label": label, "faces": faces, "own": counts.own}
 
 
 def _all_scores(report: Report) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from inspect_fer.render import heat
+from inspect_fer.render import heat, peak
 from inspect_fer.report.album import face_bytes, one_size, place_of, strip_bytes, tile_of, tile_side
 from inspect_fer.report.material import Report, choose
 from inspect_fer.report.stored import parts_of
@@ -94,20 +94,15 @@ def _draw(report: Report, method: str, rows: Sequence[int]) -> dict[int, _Drawn]
     """Colour the maps of one method that the cards show, by row of the prediction."""
     prediction = report.prediction
     wanted = {prediction.ids[row]: row for row in rows}
-    peak, found = 0.0, dict[int, Explanation]()
+    shared, most, found = report.scale == "shared", 0.0, dict[int, Explanation]()
     for part in parts_of(report.run, method):
-        peak = max(peak, _peak(part.maps))
+        most = max(most, peak(part)) if shared else most
         found |= {wanted[name]: part.of([place]) for place, name in enumerate(part.ids) if name in wanted}
-    limit = (peak or 1.0) if report.scale == "shared" else report.scale
+    limit = most if shared else report.scale
     return {
         row: _views(one, int(prediction.predicted[row]), int(prediction.labels[row]), report.names, limit)
         for row, one in found.items()
     }
-
-
-def _peak(maps: Tensor) -> float:
-    """Largest finite value of all maps of a method, in size."""
-    return float(maps.abs().nan_to_num(0.0, 0.0, 0.0).max()) if maps.numel() else 0.0
 
 
 def _views(why: Explanation, predicted: int, label: int, names: tuple[str, ...], scale: str | float) -> _Drawn:

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from inspect_fer.errors import DataError
+from inspect_fer.datasets.counts import Counts, split_counts
+from inspect_fer.errors import DataError, FerError
 from inspect_fer.metrics import evaluate
 from inspect_fer.report.means import ClassMeans, class_means
 from inspect_fer.report.ranking import Ranking, rankings
@@ -103,6 +104,18 @@ class Report:
         from inspect_fer.statistics import intervals
 
         return intervals(self.prediction, resamples=RESAMPLES, seed=0)
+
+    @cached_property
+    def splits(self) -> tuple[Mapping[str, Counts], str]:
+        """Labels of every split of the run's dataset, and why there are none; nothing where it is of no dataset."""
+        dataset = self.run.manifest.get("dataset", {})
+        spec = (self.faces.source if self.faces else {}).get("spec") or dataset.get("spec")
+        if spec is None:
+            return {}, ""
+        try:
+            return split_counts(spec, dataset.get("split", "test"), self.names, **dataset.get("options", {})), ""
+        except FerError as problem:
+            return {}, str(problem)
 
     @cached_property
     def ranking(self) -> dict[str, Ranking]:

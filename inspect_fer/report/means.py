@@ -20,13 +20,17 @@ class ClassMeans:
     """Of K classes, over the faces predicted to be one.
 
     classes: K' class ids that were predicted at all; faces: (K', C, H, W) uint8, means of up to FACES faces
-    maps: by method, (K', H, W) means of the maps of that class; counts: by method, faces in each mean
+    By method:
+    maps: (K', H, W), what a picture shows of the means of the maps of that class; counts: faces in each mean
+    places: the strongest ninth of each mean, see `strongest`; fine: whether the maps are as fine as the image
     """
 
     classes: list[int]
     faces: Tensor
     maps: dict[str, Tensor]
     counts: dict[str, list[int]]
+    places: dict[str, list[tuple[str, float]]]
+    fine: dict[str, bool]
 
 
 def class_means(run: Run, faces: Samples) -> ClassMeans:
@@ -36,10 +40,14 @@ def class_means(run: Run, faces: Samples) -> ClassMeans:
     means = [
         _mean_face(faces.find(tuple(run.prediction.ids[row] for row in _few(predicted, name)))) for name in classes
     ]
-    found = ClassMeans(classes, torch.stack(means) if means else torch.empty(0, 1, 1, 1, dtype=torch.uint8), {}, {})
+    mean_faces = torch.stack(means) if means else torch.empty(0, 1, 1, 1, dtype=torch.uint8)
+    found = ClassMeans(classes, mean_faces, {}, {}, {}, {})
     said = dict(zip(run.prediction.ids, predicted.tolist(), strict=True))
     for method in run.explanations:
-        found.maps[method], found.counts[method] = _mean_maps(parts_of(run, method), said, classes)
+        mean, found.counts[method] = _mean_maps(parts_of(run, method), said, classes)
+        found.maps[method] = mean.evidence()[:, 0] if mean else torch.zeros(len(classes), 1, 1)
+        found.places[method] = [strongest(one) for one in mean.centred()[:, 0]] if mean else [("", 0.0)] * len(classes)
+        found.fine[method] = bool(mean and mean.fine)
     return found
 
 
@@ -64,17 +72,19 @@ def _mean_face(faces: Samples) -> Tensor:
     return faces.pixels[:].float().mean(0).round().byte()
 
 
-def _mean_maps(parts: Iterable[Explanation], said: dict[str, int], classes: list[int]) -> tuple[Tensor, list[int]]:
-    """(K', H, W) and how many maps each is the mean of; zeros where there are none."""
+def _mean_maps(
+    parts: Iterable[Explanation], said: dict[str, int], classes: list[int]
+) -> tuple[Explanation | None, list[int]]:
+    """Means as K' maps, zeros where no face has one, and how many maps each is the mean of; None without any face."""
     sums, counts, last = [torch.zeros(1, 1, dtype=torch.float64)] * len(classes), [0] * len(classes), None
     for last in parts:
         for place, maps in enumerate(_said_maps(last, said, classes)):
             sums[place] = sums[place] + maps.double().sum(0)
             counts[place] += len(maps)
     if last is None or not (classes and len(last)):
-        return torch.zeros(len(classes), *(last.input_size[1:] if last else (1, 1))), counts
+        return None, counts
     means = torch.stack([(total / max(count, 1)).float() for total, count in zip(sums, counts, strict=True)])
-    return replace(last.of([0] * len(classes)), maps=means[:, None]).evidence()[:, 0], counts
+    return replace(last.of([0] * len(classes)), maps=means[:, None]), counts
 
 
 def _said_maps(why: Explanation, said: dict[str, int], classes: list[int]) -> Iterable[Tensor]:

@@ -15,7 +15,11 @@ MARKS = {
     ".png": (b"inspect-fer report ",),
     ".svg": (b"inspect-fer report ",),
     ".json": (b'{\n "report": "inspect-fer report ',),
-    ".csv": (b"score,class,value,low,high,majority", b"id,label,predicted,confidence,loss"),
+    ".csv": (
+        b"score,class,value,low,high,majority",
+        b"id,label,predicted,confidence,loss",
+        b"split,label,faces,own",
+    ),
 }
 """Of each kind of file, what stands in every one that a report has written."""
 PAGE = re.compile(r"(class-\d+|cell-\d+-\d+)\.html")

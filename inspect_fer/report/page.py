@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from inspect_fer.files import write_whole
 from inspect_fer.lookup import lookup
-from inspect_fer.render import SCALE_NOTES, curves_figure, data_uri, heat
+from inspect_fer.render import SCALE_NOTES, curves_figure, data_uri, fine_note, heat
 from inspect_fer.render.look import FIRST, GLOW, SECOND
 from inspect_fer.render.report_drawing import network_drawing
 from inspect_fer.report.album import SIDE, face_bytes, place_of, row_bytes, strip_bytes, tile_of
@@ -19,7 +19,6 @@ from inspect_fer.report.facts import facts
 from inspect_fer.report.figures import FIGURES
 from inspect_fer.report.gallery import Card, cards
 from inspect_fer.report.material import FEW, Report
-from inspect_fer.report.means import strongest
 from inspect_fer.report.ours import clear, pages_of, require_ours
 from inspect_fer.report.scores import in_words, matrix, tables
 from inspect_fer.schema import Run, Samples
@@ -107,6 +106,7 @@ def _common(report: Report, shown: Sequence[Card], out: Path) -> dict[str, Any]:
         "cell_pages": sorted({(card.given, card.answer) for card in shown if card.given >= 0}),
         "methods": list(report.run.explanations),
         "scale_note": SCALE_NOTES[report.scale],
+        "fine_note": fine_note(report.means.fine),
         "again": report.command(out),
         "made": report.run.manifest.get("command", ""),
         "totals": report.totals,
@@ -179,7 +179,7 @@ def _write_means(report: Report, folder: Path) -> dict[str, Any]:
             (folder / f"mean-{name}-maps.webp").write_bytes(strip_bytes(tiles))
         lefts = [place_of(tile, len(tiles), SIDE)[1] for tile in range(len(tiles))]
         counts = [means.counts[method][place] for method in methods]
-        words = [strongest(means.maps[method][place]) for method in methods]
+        words = [means.places[method][place] for method in methods]
         classes[name] = list(zip(methods, lefts, counts, words, strict=True))
     return {"classes": classes, "width": width, "top": top}
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import ceil
 from typing import Any, Self
 
 import torch
@@ -25,6 +26,9 @@ HEALTH = (
 
 SATURATED = 0.9999
 """From this confidence on the softmax hardly moves: a probability's gradient is below 1e-4 of the logit's."""
+
+FULL = 0.99
+"""In pictures of maps as fine as the image full colour starts here: one peak would leave all other pixels blank."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +129,19 @@ class Explanation(Shown):
         """The maps at the size of the input, (N, T, H, W) float32; see Footprint.upsample."""
         return self.footprint.upsample(self.maps, self.input_size[1:])
 
-    def evidence(self) -> Tensor:
-        """What a picture shows, (N, T, H, W): the maps at the size of the input, 0 where a place does not matter."""
+    def centred(self) -> Tensor:
+        """The maps at the size of the input, (N, T, H, W), 0 where a place does not matter."""
         maps = self.upsampled()
         return maps - maps.mean(dim=(2, 3), keepdim=True) if self.relative else maps
+
+    @property
+    def fine(self) -> bool:
+        """Whether each pixel has a value of its own; fused maps are coarse ones made large."""
+        return tuple(self.maps.shape[2:]) == self.input_size[1:] and not self.fusion
+
+    def evidence(self) -> Tensor:
+        """What a picture shows, (N, T, H, W): `centred`, of fine maps up to the 99th percentile of each map's size."""
+        return _bounded(self.centred()) if self.fine else self.centred()
 
     def of(self, rows: Tensor | list[int]) -> Self:
         """The same explanation of fewer samples, in the order of `rows`."""
@@ -136,3 +149,14 @@ class Explanation(Shown):
         ids = tuple(self.ids[row] for row in chosen.tolist())
         sure = None if self.confidence is None else self.confidence[chosen]
         return replace(self, ids=ids, maps=self.maps[chosen], targets=self.targets[chosen], confidence=sure)
+
+
+def _bounded(maps: Tensor) -> Tensor:
+    """Maps (N, T, H, W) whose |values| end where the share FULL of them does.
+
+    As they are where that would be zero, and where not all values are finite.
+    """
+    sizes = maps.abs().flatten(2)
+    limit = sizes.kthvalue(ceil(FULL * sizes.shape[2]), dim=2).values
+    limit = limit.where((limit > 0) & sizes.isfinite().all(dim=2), torch.inf)[:, :, None, None]
+    return maps.clamp(-limit, limit)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from inspect_fer.datasets.synthetic import load_synthetic
+from inspect_fer.explain import explain
 from inspect_fer.explain.cost import Forecast
 from inspect_fer.models.checkpoint import load
 from inspect_fer.predict import predict
@@ -230,6 +232,37 @@ def test_half_precision_says_how_far_it_is_off(open_page):
     app.toggle(key="half").set_value(True).run()
     assert fine(app), words(app)
     assert "% off the exact map" in words(app)
+
+
+def legends(app):
+    """What stands beside the colour bars about the scale of the maps."""
+    return [words for element in app.get("html") for words in re.findall(r"· ([^<]*)</span>", element.body)]
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("grad-cam", "each map on its own scale"),
+        ("saliency", "each map on its own scale, full colour at the 99th percentile"),
+    ],
+)
+def test_the_legend_says_what_full_colour_is(open_page, method, said):
+    app = open_page("explain")
+    app.selectbox(key="method").set_value(method).run()
+    assert legends(app) == [said]
+
+
+def test_legends_of_several_methods_name_those_of_pixels(open_page, copy):
+    app = open_page("explain", view="Side by side")
+    app.multiselect(key="methods").set_value(["grad-cam", "saliency"]).run()
+    assert legends(app) == ["each map on its own scale, full colour at the 99th percentile for saliency"]
+    run = open_run(copy / "reports" / "small")
+    faces = faces_of(run)
+    found = explain(load(copy / "home" / "checkpoints" / "tiny.safetensors"), faces, ["saliency", "grad-cam"])
+    save_run(run.folder, load(run.manifest["model"]["origin"]), faces, run.prediction, found, overwrite=True)
+    wall, detail = legends(open_page("errors"))
+    assert wall == "each map on its own scale, full colour at the 99th percentile"
+    assert detail == "the maps of a face on one scale, full colour at the 99th percentile for saliency"
 
 
 def test_methods_stand_side_by_side(open_page):

@@ -4,17 +4,18 @@ import os
 from dataclasses import fields
 from typing import Literal, get_type_hints
 
+import numpy as np
 import pytest
 import torch
 
-from inspect_fer.dashboard import shared
+from inspect_fer.dashboard import panel, shared
 from inspect_fer.dashboard.charts import confusion_cells, probability_rows, reliability_rows
 from inspect_fer.dashboard.panel import REMARKS, shown_columns
 from inspect_fer.dashboard.pickers import kinds_of, row_of
 from inspect_fer.errors import DataError
 from inspect_fer.explain import METHODS
 from inspect_fer.metrics import evaluate
-from inspect_fer.schema import HEALTH, Explanation, Prediction
+from inspect_fer.schema import HEALTH, Explanation, Prediction, Samples
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,20 @@ def test_shown_columns_follow_the_targets():
     assert shown_columns(made, 0, 2) == {1: "predicted", 0: "given"}
     assert shown_columns(made, 0, -1) == {1: "predicted"}
     assert shown_columns(made, 1, 1) == {0: "explained"}
+
+
+@pytest.mark.parametrize("scale", ["own", "image"])
+def test_a_map_of_pixels_is_no_paler_for_one_peak(monkeypatch, scale):
+    """The picture is the same whether one pixel lies at the 99th percentile or far beyond."""
+    drawn = []
+    monkeypatch.setattr(panel.st, "image", lambda picture, **_: drawn.append(picture))
+    face = Samples(("x",), torch.full((1, 1, 48, 48), 128).byte(), torch.tensor([0]), ("a",))
+    for outlier in (0.5, 100):
+        maps = torch.full((1, 1, 48, 48), 0.5)
+        maps[..., 7, 7] = outlier
+        made = Explanation(("x",), maps, torch.tensor([[0]]), {"name": "m"}, "", (1, 48, 48))
+        panel.show_maps(face, made, {0: ""}, ("a",), scale=scale)
+    np.testing.assert_array_equal(*drawn)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch.testing import assert_close
 
-from inspect_fer.dashboard.wall import COLUMNS, SIDE, captions, face_tiles, map_tiles, one_map_each, peak, sprite
+from inspect_fer.dashboard.wall import COLUMNS, SIDE, captions, face_tiles, map_tiles, one_map_each, sprite
 from inspect_fer.runs import faces_of, open_run
 from inspect_fer.schema import Explanation, Samples
 
@@ -37,13 +37,6 @@ def test_a_target_without_a_map_stays_blank_unless_the_method_has_no_classes():
     assert not one_map_each(explanation(), ["a"], torch.tensor([5])).maps.any()
     free = one_map_each(explanation(class_free=True), ["a"], torch.tensor([5]))
     assert_close(free.maps[0, 0], explanation().maps[0, 0])
-
-
-def test_peak_is_the_largest_finite_size():
-    maps = explanation().maps.clone()
-    maps[0, 0, 0, 0] = torch.inf
-    assert peak(explanation(maps=maps)) == 8
-    assert peak(explanation(maps=torch.empty(0, 1, 2, 2))) == 1
 
 
 def opened(uri):
@@ -77,6 +70,17 @@ def test_map_tiles_are_small_and_transparent_without_evidence():
     tiles = map_tiles(large, "own")
     assert tiles.shape == (2, SIDE, SIDE, 4)
     assert not tiles[..., 3].any()
+
+
+@pytest.mark.parametrize("scale", ["own", 0.5])
+def test_a_map_of_pixels_is_no_paler_for_one_peak(scale):
+    found = []
+    for outlier in (0.5, 100):
+        maps = torch.full((2, 1, 224, 224), 0.5)
+        maps[..., 7, 7] = outlier
+        found.append(map_tiles(explanation(input_size=(1, 224, 224), maps=maps), scale))
+    np.testing.assert_array_equal(*found)
+    assert found[0][..., 3].min() > 250
 
 
 def test_captions_tell_prediction_and_label(run):

@@ -5,8 +5,18 @@ import pytest
 import torch
 
 from inspect_fer.errors import DataError, UnknownNameError
-from inspect_fer.render import SCALE_NOTES, SCALES, heat, map_sheet, maps, overlay, overlay_pixels, signed
-from inspect_fer.render.maps import FINE, fullness
+from inspect_fer.render import (
+    SCALE_NOTES,
+    SCALES,
+    fine_note,
+    heat,
+    map_sheet,
+    maps,
+    overlay,
+    overlay_pixels,
+    peak,
+    signed,
+)
 from inspect_fer.schema import Explanation, Samples
 
 NAMES = ("anger", "$x_{$", "<b>")
@@ -158,26 +168,42 @@ def test_the_title_names_layers_and_fusion(monkeypatch):
     assert drawn_of(monkeypatch, replace(one, layer=""))[0].startswith("grad-cam · each")
 
 
-def test_one_peak_does_not_leave_a_map_of_pixels_blank(monkeypatch):
-    """Of 2304 pixels 23 may lie above the 99th percentile, found here by sorting; coarse maps keep their peak."""
-    fine = torch.rand(1, 1, 48, 48, generator=torch.Generator().manual_seed(0)) - 0.5
-    fine[..., 7, 7] = 100
-    limit = sorted(fine.abs().flatten().tolist())[-24]
-    torch.testing.assert_close(signed(fine, full=FINE), (fine / limit).clamp(-1, 1))
-    assert signed(fine).abs().median() < 0.01
-    assert signed(fine, full=FINE).abs().median() > 0.4
-    sparse = torch.zeros(1, 1, 48, 48)
-    sparse[..., 7, 7] = 2
-    assert signed(sparse, full=FINE)[..., 7, 7] == 1
-    assert "99th percentile" in drawn_of(monkeypatch, explanation(fine))[0]
-    assert fullness(explanation(fine)) == FINE
-    assert fullness(explanation(fine, fusion="mean")) == fullness(explanation(torch.rand(1, 1, 6, 6))) == 1
+def halved(outlier, size=48):
+    """Maps (3, 1, size, size) for a class on the left, against it on the right, and as strong as `outlier` once."""
+    found = torch.full((3, 1, size, size), 0.5)
+    found[..., size // 2 :] = -0.5
+    found[..., 7, 7] = outlier
+    return found
 
 
+def test_a_title_says_where_full_colour_is_no_peak(monkeypatch):
+    assert "own scale, full colour at the 99th percentile" in drawn_of(monkeypatch, explanation(halved(100)))[0]
+    assert "percentile" not in drawn_of(monkeypatch, explanation(halved(100), fusion="mean"))[0]
+
+
+def test_the_note_names_the_methods_where_it_is_not_all():
+    assert (
+        fine_note({"lrp": True, "grad-cam": False, "<b>": True}) == ", full colour at the 99th percentile for lrp, <b>"
+    )
+    assert fine_note({"lrp": True}) == ", full colour at the 99th percentile"
+    assert fine_note({"grad-cam": False}) == fine_note({}) == ""
+
+
+@pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("draw", [overlay, map_sheet])
-def test_sheets_of_pixel_maps_show_more_than_the_peak(draw):
-    fine = torch.full((1, 1, 48, 48), 0.5)
-    fine[..., 7, 7] = 100
-    shown = explanation(fine)
-    sheet = np.asarray(draw(samples(), shown) if draw is overlay else draw(shown)).astype(int)
-    assert ((sheet[..., 0] - sheet[..., 2]) > 60).mean() > 0.1
+def test_sheets_of_maps_of_pixels_are_no_paler_for_one_peak(draw, scale):
+    """The picture is the same whether one pixel lies at the 99th percentile or far beyond."""
+    mild, wild = (
+        np.asarray(draw(*((samples(), shown) if draw is overlay else (shown,)), scale=scale))
+        for shown in (explanation(halved(0.5)), explanation(halved(100)))
+    )
+    np.testing.assert_array_equal(mild, wild)
+
+
+def test_one_scale_for_all_maps_ends_at_what_pictures_show(monkeypatch):
+    monkeypatch.setattr(maps, "CHUNK", 2)
+    assert peak(explanation(halved(100))) == 0.5
+    coarse = torch.cat([torch.full((2, 1, 1, 3), -4.0), torch.full((1, 1, 1, 3), torch.inf)])
+    assert peak(explanation(coarse)) == 4
+    assert peak(explanation(torch.arange(3.0).expand(3, 1, 3, 3), relative=True)) == 1
+    assert peak(explanation(torch.zeros(0, 1, 6, 6))) == 0

@@ -13,6 +13,7 @@ from inspect_fer.render.report_figures import (
     MARGIN,
     SHEET,
     counts_figure,
+    histograms_figure,
     intervals_figure,
     mean_sheet,
     on_page,
@@ -147,3 +148,18 @@ def test_it_is_drawn_from_the_table_of_a_real_network(tiny_model):
     drawing = network_drawing(layer_rows(tiny_model), tiny_model.card.cam_layer)
     assert sum(slab.read for slab in drawing.slabs) == 1
     assert re.match(r"features.conv: Conv2d, 6 x 12 x 12, 60 parameters", drawing.slabs[0].words)
+
+
+def test_histograms_are_shares_on_one_scale_with_numbers_and_the_marked_stand_out():
+    counts = {"$a_{$": dict(zip(NAMES, (6, 3, 1, 0), strict=True)), "b": dict.fromkeys(NAMES, 25)}
+    drawing = histograms_figure(counts, marked=["b"])
+    svg_text(drawing)
+    first, second = drawing.axes
+    assert [bar.get_width() for bar in first.patches] == pytest.approx([60, 30, 10, 0])
+    assert [bar.get_width() for bar in second.patches] == pytest.approx([25] * 4)
+    assert first.get_xlim() == second.get_xlim()
+    assert [words.get_text().strip() for words in first.texts] == ["6", "3", "1", "0"]
+    assert [place.get_title(loc="left") for place in drawing.axes] == ["$a_{$", "b •"]
+    assert first.patches[0].get_facecolor() != second.patches[0].get_facecolor()
+    svg_text(histograms_figure({"none": {}}))
+    png_bytes(histograms_figure({"none": dict.fromkeys(NAMES, 0)}))

@@ -10,6 +10,7 @@ from PIL import Image
 from inspect_fer.errors import ConfigError, UnknownNameError
 from inspect_fer.render.report_figures import on_page
 from inspect_fer.report import FACELESS, FIGURES, FORMATS, Report, formats
+from inspect_fer.report.facts import label_counts
 
 EVERYTHING = {
     *("scores", "confusion", "confusion-by-row", "confusion-by-column", "sets", "roc", "precision-recall"),
@@ -84,7 +85,10 @@ def test_json_and_csv_agree_with_the_run_and_need_no_faces(whole, tmp_path):
     assert told["scores"]["accuracy"] == report.scores["accuracy"]
     assert told["intervals"]["accuracy"] == list(report.intervals["accuracy"])
     assert told["ranking"]["fear"]["auc"] == report.ranking["fear"].auc
-    scores, samples = map(table, FORMATS["csv"](report, tmp_path, ()))
+    scores, samples, labels = map(table, FORMATS["csv"](report, tmp_path, ()))
+    assert {row["label"]: int(row["faces"]) for row in labels} == {**label_counts(prediction), "": 0}
+    assert told["labels"]["this run"]["classes"] == label_counts(prediction)
+    assert "No option of synthetic is called 'wrong'" in told["uncounted"]  # those of other splits
     assert len(told["samples"]) == len(samples) == len(prediction)
     for row, one in enumerate(samples):
         assert one["id"] == told["samples"][row]["id"] == prediction.ids[row]
@@ -101,7 +105,8 @@ def test_without_labels_there_are_rows_and_few_figures(whole, tmp_path):
     report = replace(whole, run=replace(whole.run, prediction=prediction, metrics={}))
     drawn = {path.stem for path in FORMATS["png"](report, tmp_path, ())}
     assert drawn == {"uncertain", "class-means", "labels", "random", "network", "training"}
-    scores, samples = map(table, FORMATS["csv"](report, tmp_path, ()))
+    scores, samples, labels = map(table, FORMATS["csv"](report, tmp_path, ()))
+    assert [row["faces"] for row in labels if row["label"] == ""] == ["14"]
     assert {row["value"] for row in scores} == {"", "0"}
     assert {row["label"] for row in samples} == {""}
     FORMATS["json"](report, tmp_path, ())

@@ -17,6 +17,7 @@ WRITTEN = [
     ("json", "report.json", []),
     ("csv", "scores.csv", []),
     ("csv", "samples.csv", []),
+    ("csv", "labels.csv", []),
 ]
 
 

@@ -17,11 +17,11 @@ from inspect_fer.dashboard.wall import (
     face_tiles,
     map_tiles,
     one_map_each,
-    peak,
     sprite,
     wall,
 )
 from inspect_fer.metrics import confusion
+from inspect_fer.render import peak
 from inspect_fer.schema import Run, Samples
 
 AT_ONCE = 210
@@ -87,12 +87,13 @@ def sheets(run_key: tuple[str, str], rows: tuple[int, ...], method: str, role: s
     """The sprite sheets of some faces; role says whether the map of the predicted or of the given class is wanted."""
     faces = faces_in(_run)[list(rows)]
     tiles = face_tiles(faces)
-    maps = ""
+    maps, fine = "", False
     if method in _run.explanations:
         answer, found = _run.prediction, _run.explanations[method]
         targets = (answer.labels if role == "given" else answer.predicted)[list(rows)]
         maps = sprite(map_tiles(one_map_each(found, faces.ids, targets), peak(found) if scale == "shared" else "own"))
-    return Wall(sprite(tiles), maps, (tiles.shape[1], tiles.shape[2]), captions(_run.prediction, rows))
+        fine = found.fine
+    return Wall(sprite(tiles), maps, (tiles.shape[1], tiles.shape[2]), captions(_run.prediction, rows), fine)
 
 
 def choices(run: Run) -> tuple[str, str, Mode, str, str]:
@@ -152,8 +153,9 @@ def gallery(run: Run, cell: tuple[str, str] | None) -> str | None:
     def pick() -> None:
         st.session_state["face"] = ids[int(st.session_state["wall"]["picked"])]
 
+    drawn = sheets(key_of(run), shown, method, role, scale, run)
     wall(
-        sheets(key_of(run), shown, method, role, scale, run),
+        drawn,
         mode=mode,
         chosen=ids.index(face),
         key="wall",
@@ -161,7 +163,7 @@ def gallery(run: Run, cell: tuple[str, str] | None) -> str | None:
         on_pick=pick,
     )
     if mode != "off":
-        panel.legend(scale)
+        panel.legend(scale, {"": drawn.fine})
     return face
 
 
@@ -178,15 +180,17 @@ def detail(run: Run, faces: Samples, name: str) -> None:
             st.switch_page(Path(__file__).with_name("explain.py"))
     with pair, st.container():
         panel.show_probabilities(run.prediction, row, label)
+    fine: dict[str, bool] = {}
     for method, explanation in run.explanations.items():
         found = panel.row_in(explanation, name)
         if found is not None:
+            fine[method] = found.fine
             shown = panel.shown_columns(found, predicted, label)
             st.markdown(f"**{plain(method)}**" + (f" · {plain(found.layer)}" if found.layer else ""))
             with st.grid(2, min_column_width=120):
                 panel.show_maps(face, found, shown, run.prediction.class_names, scale="image")
     if run.explanations:
-        panel.legend("image")
+        panel.legend("image", fine)
 
 
 @st.fragment
