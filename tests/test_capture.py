@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from threading import Thread
 
 import pytest
 import torch
@@ -79,6 +80,15 @@ def test_one_class_and_one_channel_have_a_head_too(images):
     shared = shared_pass(network, "0", images, EVERY[:, :1])
     assert shared.head is not None
     assert_close(shared.gradients, gradients_by_hand(network, "0", images, EVERY[:, :1]).float())
+
+
+@pytest.mark.parametrize(("pool", "found"), [(nn.AdaptiveAvgPool2d(1), True), (nn.AdaptiveMaxPool2d(1), False)])
+def test_an_image_without_a_picture_does_not_tell_a_maximum_from_a_mean(images, pool, found):
+    network = nn.Sequential(nn.Conv2d(1, 8, 1), pool, nn.Flatten(), nn.Linear(8, 7)).eval()
+    images[0] = 0.5
+    both, alone = (shared_pass(network, "0", some, EVERY[: len(some), :5]) for some in (images, images[:1]))
+    assert [shared.head is not None for shared in (both, alone)] == [found, found]
+    assert_close(alone.gradients.sum(dim=(3, 4)), both.gradients[:1].sum(dim=(3, 4)))
 
 
 def test_targets_may_follow_from_the_logits(mlp_model, images):
@@ -288,6 +298,34 @@ def test_leave_no_trace_restores_mixed_modes_and_random_state(tiny_model):
         fail_inside()
     assert [module.training for module in network.modules()] == flags
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_threads_take_turns(tiny_model, mlp_model, images):
+    """One would see the other's hooks on a network that they share, and its random state on any."""
+    found = {}
+
+    def work(name, model):
+        layer = model.card.cam_layer
+        for _ in range(20):
+            found.setdefault(name, []).append(shared_pass(model.network, layer, images, EVERY).gradients)
+        with leave_no_trace(model.network):
+            torch.manual_seed(0)
+            found[name].append(torch.stack([torch.randn(()) for _ in range(200)]))
+
+    models = {"one": mlp_model, "other": mlp_model, "third": tiny_model}
+    threads = [Thread(target=work, args=item) for item in models.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    torch.manual_seed(0)
+    drawn = torch.stack([torch.randn(()) for _ in range(200)])
+    for name, model in models.items():
+        expected = shared_pass(model.network, model.card.cam_layer, images, EVERY).gradients
+        assert len(found[name]) == 21
+        for gradients in found[name][:-1]:
+            assert_close(gradients, expected)
+        assert torch.equal(found[name][-1], drawn)
 
 
 def test_a_pass_frees_its_graph(mlp_model, images):

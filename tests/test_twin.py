@@ -5,6 +5,7 @@ import weakref
 from copy import deepcopy
 from threading import Thread
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -84,6 +85,92 @@ def test_every_change_is_seen(tiny_model, images, change):
     after = predict(tiny_model, images).logits
     assert relative(after, network(images).detach()) <= 1e-5
     assert relative(after, before) > 1e-4
+
+
+def swap_rows(linear):
+    linear.weight.data[:] = linear.weight.data[[2, 3, 0, 1]].clone()
+
+
+def swap_halves(linear):
+    linear.weight.data[:, 2048:], linear.weight.data[:, :2048] = (
+        linear.weight.data[:, :2048].clone(),
+        linear.weight.data[:, 2048:].clone(),
+    )
+
+
+def change_a_bit(linear):
+    linear.weight.data.view(torch.int32)[3, 4000] ^= 1
+
+
+@pytest.mark.parametrize("change", [swap_rows, swap_halves, change_a_bit])
+@pytest.mark.parametrize("even", [False, True], ids=["random", "all alike but one"])
+def test_no_change_of_data_is_too_small_or_too_regular(generator, change, even):
+    """Written through `.data`, which counts no version; sums of rounded numbers would not show it."""
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4096, 4)).eval()
+    if even:
+        network[1].weight.data.fill_(1)
+        network[1].weight.data[0, 5] = 2
+    images = torch.randn(2, 1, 64, 64, generator=generator)
+    first = exact_twin(network, (), images)
+    assert exact_twin(network, (), images) is first
+    change(network[1])
+    second = exact_twin(network, (), images)
+    assert second is not first
+    assert torch.equal(second[1].weight, network[1].weight)
+
+
+class Settings:
+    def __init__(self):
+        self.slope = 0.1
+
+
+class Configured(nn.Module):
+    """What it does is said in containers and objects that are changed where they are."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)
+        self.words, self.off, self.object, self.array = {"slope": [0.1]}, [0], Settings(), np.ones(4, np.float32)
+        self.circle = [self.off]
+        self.circle.append(self.circle)
+
+    def forward(self, images):
+        maps = nn.functional.leaky_relu(self.norm(self.conv(images)), self.words["slope"][0])
+        maps = nn.functional.leaky_relu(maps - 0.1, self.object.slope) * torch.from_numpy(self.array).view(4, 1, 1)
+        return torch.stack([maps[:, k].mean(dim=(1, 2)) * (k not in self.off) for k in range(4)], dim=1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda network: network.words["slope"].__setitem__(0, 1.0),
+        lambda network: network.off.append(3),
+        lambda network: setattr(network.object, "slope", 2.0),
+        lambda network: network.array.fill(3),
+    ],
+    ids=["mapping", "list", "object", "array"],
+)
+def test_settings_that_are_changed_in_their_place_are_seen(images, change):
+    network = Configured().eval()
+    network.norm.running_var.fill_(2)
+    first = exact_twin(network, (), images)
+    assert first is not network
+    assert exact_twin(network, (), images) is first
+    change(network)
+    assert_close(exact_twin(network, (), images)(images), network(images))
+
+
+def test_few_twins_are_kept(images):
+    """One a layer would hold as many copies of all weights."""
+    blocks = [nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.BatchNorm2d(1)) for _ in range(8)]
+    network = nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    made = [weakref.ref(exact_twin(network, (f"{place}.0",), images)) for place in range(8)]
+    gc.collect()
+    assert [place for place, twin in enumerate(made) if twin()] == [5, 6, 7]
+    assert exact_twin(network, ("5.0",), images) is made[5]()
+    exact_twin(network, ("0.0",), images)
+    gc.collect()
+    assert [place for place, twin in enumerate(made) if twin()] == [5, 7]
 
 
 @pytest.mark.parametrize("layer", ["features.conv", "features.block.conv2"])

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
+from threading import RLock
 from typing import cast
 
 import torch
@@ -13,14 +14,22 @@ from torch.func import functional_call
 from inspect_fer.errors import NetworkError
 from inspect_fer.lookup import lookup
 
+_ONE_AT_A_TIME = RLock()
+
 
 @contextmanager
 def leave_no_trace(network: nn.Module) -> Iterator[None]:
     """Put every module of `network` into eval mode and leave inference mode; afterwards all is as it was.
 
     Training flags are kept per module, and the random state is restored, on errors too. What was compiled runs as it is
-    written: compiled code knows no hooks that came later.
+    written: compiled code knows no hooks that came later. Other threads wait for their turn, whatever their network:
+    they would run into these hooks, and draw from the same random numbers.
     """
+    with _ONE_AT_A_TIME:
+        yield from _evaluating(network)
+
+
+def _evaluating(network: nn.Module) -> Iterator[None]:
     flags = [(module, module.training) for module in network.modules()]
     devices = {weight.device for weight in network.parameters() if weight.is_cuda}
     try:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.capture.hooks import find_layer, leave_no_trace, logits_of, tensor_of, watched
-from inspect_fer.capture.tail import checked_tail
+from inspect_fer.capture.tail import checked_tail, tail
 from inspect_fer.errors import NetworkError
 
 
@@ -146,7 +146,7 @@ def shared_passes(
         answer = logits.detach().to(wide)
         chosen = targets.to(answer.device) if isinstance(targets, Tensor) else targets(answer)
         graph = Graph(maps, logits, chosen)
-        heads = {name: _linear_head(network, given.detach(), logits.detach()) for name, given in maps.items()}
+    heads = {name: _linear_head(network, name, images, given, logits.detach()) for name, given in maps.items()}
     return {
         name: SharedPass(name, given.detach().to(wide), answer, chosen, heads[name], graph, network, images)
         for name, given in maps.items()
@@ -173,15 +173,39 @@ def _only_map(layer: str, outputs: list[object]) -> Tensor:
     return output
 
 
-def _linear_head(network: nn.Module, features: Tensor, logits: Tensor) -> tuple[Tensor, Tensor] | None:
-    """The layer with which the logits are W times the features' mean plus b, checked on these very numbers."""
-    pooled, shape = features.mean(dim=(2, 3)), (logits.shape[1], features.shape[1])
-    wide = torch.promote_types(features.dtype, torch.float32)
-    allowed = max(1e-5, 2 * torch.finfo(logits.dtype).eps) * logits.abs().amax()
+def _linear_head(
+    network: nn.Module, layer: str, images: Tensor, maps: Tensor, logits: Tensor
+) -> tuple[Tensor, Tensor] | None:
+    """The layer with which the logits are W times the features' mean plus b, checked on these very numbers.
+
+    Where the features are the same all over their maps, a mean cannot be told from a maximum: then features that vary
+    go through what lies behind the layer.
+    """
+    features = maps.detach()
+    shape, wide = (logits.shape[1], features.shape[1]), torch.promote_types(features.dtype, torch.float32)
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d) and (*module.weight.shape, 1, 1)[:4] == (*shape, 1, 1):
-            weight = module.weight.detach().flatten(1).to(pooled)
-            bias = torch.zeros_like(weight[:, 0]) if module.bias is None else module.bias.detach().to(pooled)
-            if (F.linear(pooled, weight, bias) - logits).abs().amax() <= allowed:
+            weight = module.weight.detach().flatten(1).to(features)
+            bias = torch.zeros_like(weight[:, 0]) if module.bias is None else module.bias.detach().to(features)
+            mean = F.linear(features.mean(dim=(2, 3)), weight, bias)
+            if _close(mean, logits) and (
+                not _close(F.linear(features.amax(dim=(2, 3)), weight, bias), logits)
+                or _takes_the_mean(network, layer, images[:1], features[:1], weight, bias)
+            ):
                 return weight.to(wide), bias.to(wide)
     return None
+
+
+def _close(found: Tensor, logits: Tensor) -> bool:
+    allowed = max(1e-5, 2 * torch.finfo(logits.dtype).eps) * logits.abs().amax()
+    return bool((found - logits).abs().amax() <= allowed)
+
+
+def _takes_the_mean(
+    network: nn.Module, layer: str, image: Tensor, features: Tensor, weight: Tensor, bias: Tensor
+) -> bool:
+    """Whether features that differ from place to place, in the shape of these (1, C, h, w), count by their mean too."""
+    varied = features + torch.linspace(0, 1, features.numel()).to(features).view_as(features)
+    with suppress(RuntimeError, NetworkError):
+        return _close(F.linear(varied.mean(dim=(2, 3)), weight, bias), tail(network, layer, image, varied))
+    return False

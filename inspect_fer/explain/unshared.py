@@ -15,7 +15,7 @@ from torch.nn import functional as F  # noqa: N812
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from inspect_fer.errors import NetworkError
-from inspect_fer.twin import _TRACING, _Tracer
+from inspect_fer.twin import TRACING, Tracer
 
 TOLERANCE = 1e-6
 """How far the copy's logits may lie from the network's, relative to the largest."""
@@ -90,9 +90,9 @@ def finish(traced: fx.GraphModule) -> None:
 
 def _traced(network: nn.Module) -> fx.GraphModule:
     try:
-        with _TRACING, warnings.catch_warnings():
+        with TRACING, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            graph = _Tracer(network).trace(network)
+            graph = Tracer(network).trace(network)
     except Exception as problem:
         reason = (str(problem) or type(problem).__name__).splitlines()[0]
         raise NetworkError(

@@ -1,18 +1,17 @@
 """An exact, faster twin of a network in eval mode: batch norms folded, ReLUs in place, channels-last."""
 
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import dataclass, field
-from itertools import chain
-from threading import Lock
-from typing import Any, cast
+from typing import cast
 from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from inspect_fer.twin.copies import altered, evaluation_copy
+from inspect_fer.twin.state import state_of
+from inspect_fer.twin.tracing import trace
 
 TOLERANCE = 1e-5
 """How far the twin's logits may lie from the network's, relative to the largest."""
@@ -22,6 +21,9 @@ SLOPES = 1e-2
 
 Fold = tuple[str, str]
 """A convolution and the batch norm that alone follows it."""
+
+KEPT = 3
+"""So many twins of a network are kept, for different layers to read; each holds all of its weights."""
 
 OVERWRITTEN = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
 """Nobody needs what these gave but the one ReLU that reads it, not even for gradients."""
@@ -38,10 +40,8 @@ class _Known:
 
 
 _KNOWN: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()
-_GRAPHS: WeakKeyDictionary[nn.Module, tuple[tuple[object, ...], fx.Graph | None]] = WeakKeyDictionary()
 _TWINS: WeakSet[nn.Module] = WeakSet()
 _HALVES: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
-_TRACING = Lock()
 
 
 def exact_twin(network: nn.Module, keep: tuple[str, ...], images: Tensor) -> nn.Module:
@@ -50,19 +50,20 @@ def exact_twin(network: nn.Module, keep: tuple[str, ...], images: Tensor) -> nn.
     images: (N, C, H, W) input, of which the first two are used once to see that both agree. The network itself is
     returned where they do not, where it cannot be copied, and where hooks or a replaced `forward` hang on it.
     """
-    if any(_altered(module) for module in network.modules()):
+    if any(altered(module) for module in network.modules()):
         return network
     with torch.inference_mode(mode=False), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        state = _state(network)
+        state = state_of(network)
         known = _KNOWN.get(network)
         if known is None or known.state != state:
             with torch.enable_grad():  # what reads a layer for gradients alone counts as well
-                graph = _trace(network)
+                graph = trace(network)
             known = _KNOWN[network] = _Known(state, _folds(network, graph), _relus(network, graph))
         folds = frozenset(fold for fold in known.folds if not any(_between(layer, *fold) for layer in keep))
-        if folds not in known.twins:
-            known.twins[folds] = _verified_twin(network, folds, known.relus, images)
-    twin = known.twins[folds]
+        twin = known.twins.pop(folds) if folds in known.twins else _verified_twin(network, folds, known.relus, images)
+        known.twins[folds] = twin  # the last one used stands last
+        for old in list(known.twins)[:-KEPT]:
+            del known.twins[old]
     return network if twin is None else twin
 
 
@@ -79,39 +80,18 @@ def half_twin(network: nn.Module) -> nn.Module:
     The copy of an exact twin is kept as long as that lives, since a twin never changes.
     """
     device = next((weight.device.type for weight in network.parameters()), "cpu")
-    if not multiplies_half(device) or any(_altered(module) for module in network.modules()):
+    if not multiplies_half(device) or any(altered(module) for module in network.modules()):
         return network
     if network not in _HALVES:
         with torch.inference_mode(mode=False):
             try:
-                half = _copy(network).bfloat16().to(memory_format=torch.channels_last)
+                half = evaluation_copy(network).bfloat16().to(memory_format=torch.channels_last)
             except Exception:
                 return network
         if network not in _TWINS:
             return half
         _HALVES[network] = half
     return _HALVES[network]
-
-
-def bare_copy(network: nn.Module) -> nn.Module | None:
-    """A copy in eval mode on which no hook hangs, to try things out on; None where the network cannot be copied."""
-    with torch.inference_mode(mode=False):
-        try:
-            copied = _copy(network)
-        except Exception:
-            return None
-    for module in copied.modules():
-        for name in vars(module):
-            if name.endswith("_hooks") and "state_dict" not in name:
-                vars(module)[name].clear()
-    return copied
-
-
-def _altered(module: nn.Module) -> bool:
-    """Whether something hangs on this instance that a copy would not share, or that has no weights yet."""
-    hooks = (name for name in vars(module) if name.endswith("_hooks") and "state_dict" not in name)
-    lazy = any(map(nn.parameter.is_lazy, module.parameters(recurse=False)))
-    return lazy or "forward" in vars(module) or any(vars(module)[name] for name in hooks)
 
 
 def _between(layer: str, convolution: str, norm: str) -> bool:
@@ -123,46 +103,12 @@ def _within(name: str, layer: str) -> bool:
     return name == layer or name.startswith(f"{layer}.")
 
 
-def _state(network: nn.Module) -> tuple[object, ...]:
-    """Everything by which a change of the network shows."""
-    modules = ((id(module), *_attributes(module)) for module in network.modules())
-    weights = chain(network.parameters(), network.buffers())
-    return (*modules, *map(_fingerprint, weights))
-
-
-def _attributes(module: nn.Module) -> Iterator[object]:
-    """Class and plain settings of a module: numbers, words and tuples by value, everything else by identity."""
-    yield type(module)
-    for name, value in vars(module).items():
-        if isinstance(value, Tensor):
-            yield name, _fingerprint(value)
-        elif name != "training":
-            yield name, repr(value) if isinstance(value, int | float | str | tuple) else id(value)
-
-
-def _fingerprint(tensor: Tensor) -> tuple[object, ...]:
-    """What a tensor is, with a weighted sum of its values: writing through `.data` counts no version."""
-    version = 0 if tensor.is_inference() else tensor._version
-    return id(tensor), tensor.data_ptr(), version, tensor.shape, tensor.dtype, tensor.device, _checksum(tensor)
-
-
-def _checksum(tensor: Tensor, width: int = 4096) -> str:
-    """A sum in which place counts, as text, so that NaN equals itself; the ramp is short, to stay in cache."""
-    values = tensor.detach().flatten().float()
-    ramp = torch.linspace(1, 2, width, device=values.device)
-    rows = len(values) // width
-    total = (values[: rows * width].view(rows, width) @ ramp).sum() + values[rows * width :] @ ramp[
-        : len(values) % width
-    ]
-    return float(total).hex()
-
-
 def _verified_twin(
     network: nn.Module, folds: frozenset[Fold], relus: frozenset[str], images: Tensor
 ) -> nn.Module | None:
     """The twin, or None when it cannot be made or answers differently; a faulty network speaks for itself later."""
     try:
-        twin = _copy(network)
+        twin = evaluation_copy(network)
         weight = next((weight for weight in twin.parameters() if weight.is_floating_point()), images)
         first = images[:2].detach().to(weight)
         expected, slope = _answer(twin, first)
@@ -194,14 +140,6 @@ def _answer(network: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     return logits.detach(), torch.zeros_like(images) if slope is None else slope
 
 
-def _copy(network: nn.Module) -> nn.Module:
-    """A deep copy in eval mode without gradients."""
-    copied = deepcopy(network).requires_grad_(requires_grad=False)
-    for module in copied.modules():
-        module.training = False
-    return copied
-
-
 def _fold(network: nn.Module, convolution: str, norm: str) -> None:
     """Move a batch norm into the weights of the convolution before it; an identity takes its place."""
     conv = cast("nn.Conv2d", network.get_submodule(convolution))
@@ -214,48 +152,10 @@ def _fold(network: nn.Module, convolution: str, norm: str) -> None:
     setattr(network.get_submodule(parent), name, nn.Identity())
 
 
-class _Tracer(fx.Tracer):
-    """Traces one network; fx diverts the modules of every thread meanwhile, so what is foreign passes through."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.own = set(network.modules())
-
-    def call_module(
-        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        return super().call_module(m, forward, args, kwargs) if m in self.own else forward(*args, **kwargs)
-
-
-def graph_of(network: nn.Module) -> fx.Graph | None:
-    """What a network does in eval mode, node by node; kept while it does not change.
-
-    None where it cannot be traced, and where hooks or a replaced `forward` hang on it.
-    """
-    if any(_altered(module) for module in network.modules()):
-        return None
-    with torch.inference_mode(mode=False), torch.no_grad():
-        state = _state(network)
-        if network not in _GRAPHS or _GRAPHS[network][0] != state:
-            _GRAPHS[network] = state, _trace(network)
-    return _GRAPHS[network][1]
-
-
-def _trace(network: nn.Module) -> fx.Graph | None:
-    """The graph of a copy in eval mode, or None: what tracing leaves behind, it leaves on the copy."""
-    try:
-        copied = _copy(network)
-        with _TRACING, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _Tracer(copied).trace(copied)
-    except Exception:
-        return None
-
-
 def _once(graph: fx.Graph | None) -> list[tuple[fx.Node, fx.Node]]:
     """Modules that run once with what they read, where that is a module's, which runs once and which nobody else reads.
 
-    None where the network cannot be traced.
+    There are none where the network cannot be traced.
     """
     calls = {node: node.target for node in graph.nodes if node.op == "call_module"} if graph else {}
     times = Counter(calls.values())
