@@ -18,6 +18,7 @@ from inspect_fer.internals import (
     Ascent,
     activation_maps,
     channel_contributions,
+    concepts,
     convolutions,
     dense_weights,
     exciting_samples,
@@ -30,6 +31,7 @@ from inspect_fer.internals import (
 )
 from inspect_fer.predict import predict
 from inspect_fer.render import activation_sheet, filter_sheet
+from inspect_fer.render.concepts import concept_sheet
 from inspect_fer.render.inside import (
     bars_figure,
     by_sign,
@@ -41,7 +43,7 @@ from inspect_fer.render.inside import (
     table_figure,
 )
 from inspect_fer.render.sheets import Tile
-from inspect_fer.schema import Classifier, Samples, Tick
+from inspect_fer.schema import Classifier, Samples, Tick, probabilities_of
 
 WIDE = 1000
 """So many characters a line has where no terminal bounds it: names go into a file or a pipe whole."""
@@ -61,6 +63,7 @@ class Asked:
     limit: int
     words: str
     listed: str | None
+    count: int
     steps: int
     seed: int
     tick: Tick
@@ -206,11 +209,21 @@ def _exciting(asked: Asked) -> Image.Image:
     rows, names = [], dict(enumerate(asked.class_names)) if asked.layer == LOGITS else {}
     for channel in asked.channels(found.values[:, 0], CHANNELS // 2):
         shown = faces[found.rows[channel]]
-        labels = [faces.class_names[label] if label >= 0 else "" for label in shown.labels.tolist()]
         captions = [f"{names.get(channel, channel)}: {value:z.2f}" for value in found.values[channel].tolist()]
-        rows.append((shown.pixels[:], found.places[channel], captions, labels))
-    title = f"{asked.layer}: channel and activation, of {len(faces)} faces"
-    return exciting_sheet(rows, found.size, title=title)
+        rows.append((shown.pixels[:], found.places[channel], captions, _labels(shown)))
+    return exciting_sheet(rows, found.size, title=f"{asked.layer}: channel and activation, of {len(faces)} faces")
+
+
+def _concepts(asked: Asked) -> Image.Image:
+    faces = first(asked.faces, asked.limit)
+    found = concepts(asked.model, faces, asked.layer, asked.count)
+    shown, answers = faces[:BESIDE], probabilities_of(found.logits, asked.model.card.output)
+    title = f"{found.layer}: {len(found.vectors)} concepts of {len(faces)} faces, each on one scale"
+    return concept_sheet(shown.pixels[:], found.maps[:BESIDE], answers, asked.class_names, _labels(shown), title=title)
+
+
+def _labels(faces: Samples) -> list[str]:
+    return [faces.class_names[label] if label >= 0 else "" for label in faces.labels.tolist()]
 
 
 def _visualise(asked: Asked) -> Image.Image:
@@ -232,5 +245,6 @@ VIEWS: dict[str, Callable[[Asked], Figure | Image.Image]] = {
     "gates": _gates,
     "switched-off": _switched_off,
     "exciting": _exciting,
+    "concepts": _concepts,
     "visualise": _visualise,
 }

@@ -1,6 +1,6 @@
 """What the Layers page shows beside kernels and maps: matrices, contributions, switches, what excites a channel."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from math import ceil
@@ -13,7 +13,7 @@ from inspect_fer.dashboard.answers import answer, fitted, inside, shapes
 from inspect_fer.dashboard.inside_charts import change_chart, gate_chart, signed_chart
 from inspect_fer.dashboard.panel import zoom
 from inspect_fer.dashboard.pickers import map_layers, option
-from inspect_fer.dashboard.shared import Network, faces_in, plain
+from inspect_fer.dashboard.shared import Network, faces_in
 from inspect_fer.internals import LOGITS, Ascent, dense_weights, linears
 from inspect_fer.internals.exciting import Measure
 from inspect_fer.internals.layout import Layout, layout_of
@@ -63,14 +63,11 @@ def layout(network: Network, layer: str) -> Layout | None:
     return layout_of(network.model.network, shapes(network)[layer], (height, width))
 
 
-def choose_map_layer(network: Network) -> str | None:
-    """A layer whose maps lie about as the image does, unlike the heads of an attention; None where there is none."""
-    names, own, words = map_layers(network)
-    height, width = network.model.card.input_size[1:]
-    grids = {name: found.grid for name in names if (found := layout(network, name)) and found.grid}
-    names = [name for name, (h, w) in grids.items() if 1 / 2 <= h * width / (w * height) <= 2]
-    index = names.index(own) if own in names else max(0, len(names) - 1)
-    return st.selectbox("Layer", names, index=index, format_func=words, key=f"layer {network.content}")
+def choose_map_layer(network: Network, key: str = "layer", axes: Collection[int] = (1, 3)) -> str | None:
+    """A layer whose maps lie as the image does, by where their channels stand; None where there is none."""
+    names, own, words = map_layers(network, axes)
+    index = names.index(own) if names else 0
+    return st.selectbox("Layer", names, index=index, format_func=words, key=f"{key} {network.content}")
 
 
 @contextmanager
@@ -204,7 +201,7 @@ def exciting(network: Network, run: Run | None) -> None:
         rows.append((shown.pixels[:], found.places[channel], captions, labels))
     frame = "" if found.size == (1, 1) else "; the frame is around the cell that is most active"
     st.caption(f"A row is a channel, with its activation and the face's label; the strongest channels first{frame}.")
-    st.image(exciting_sheet(rows, found.size), alt=f"Faces that excite channels of {plain(layer)}")
+    st.image(exciting_sheet(rows, found.size), alt=f"Faces that excite channels of {layer}")
 
 
 def visualised(network: Network) -> None:
@@ -235,4 +232,4 @@ def visualised(network: Network) -> None:
     if silent:
         st.warning(f"{silent} silent at the start, so no gradient leads on; the layer before the ReLU has one.")
     sheet = picture_sheet(found.pixels, [names[c] for c in channels], remarks, columns=4)
-    st.image(sheet, alt=f"Pictures that excite channels of {plain(layer)}")
+    st.image(sheet, alt=f"Pictures that excite channels of {layer}")

@@ -14,20 +14,35 @@ from inspect_fer.dashboard.shared import Network, content_key, faces_in, key_of
 from inspect_fer.internals import (
     Ascent,
     ChannelContributions,
+    Concepts,
     ExcitingSamples,
     Visualisation,
     channel_contributions,
+    concepts,
     exciting_samples,
     feature_visualisation,
     gates,
     switched_off,
 )
 from inspect_fer.internals.exciting import Measure
-from inspect_fer.schema import Run, Samples, Tick
+from inspect_fer.internals.layout import Layout
+from inspect_fer.internals.map_layers import map_layers
+from inspect_fer.schema import Classifier, Run, Samples, Tick
 
 Found = TypeVar("Found")
 AT_MOST = 8
 """So many faces are kept for each channel."""
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _map_layouts(network: str, _network: Network) -> dict[str, Layout]:  # noqa: ARG001
+    with _network.lock:
+        return map_layers(_network.model)
+
+
+def map_layouts(network: Network) -> dict[str, Layout]:
+    """How to read each layer that lies as the image does, in the order in which they run."""
+    return _map_layouts(network.content, network)
 
 
 @st.cache_data(max_entries=100, show_spinner="Looking inside")
@@ -103,6 +118,31 @@ def excited(network: Network, run: Run, limit: int, layer: str, measure: Measure
     return _kept(json.dumps([network.content, *key_of(run), limit, layer, measure]), make)
 
 
+def own_copy(network: Network) -> Classifier:
+    """A copy of the network, so that others need not wait while something takes long."""
+    with network.lock:
+        return replace(network.model, network=deepcopy(network.model.network))
+
+
+@st.cache_data(max_entries=16, show_spinner="Looking for concepts")
+def _factorised(
+    network: str,  # noqa: ARG001
+    run: tuple[str, str],  # noqa: ARG001
+    limit: int,
+    layer: str,
+    count: int,
+    _network: Network,
+    _run: Run,
+) -> Concepts:
+    faces = fitted(faces_in(_run)[:limit], _network.model.card)
+    return concepts(own_copy(_network), faces, layer, count)
+
+
+def factorised(network: Network, run: Run, limit: int, layer: str, count: int) -> Concepts:
+    """The concepts that a layer's features of the run's first faces are made of."""
+    return _factorised(network.content, key_of(run), limit, layer, count, network, run)
+
+
 def _ascent_words(network: Network, layer: str, channels: list[int], ascent: Ascent) -> str:
     return json.dumps([network.content, layer, channels, asdict(ascent)])
 
@@ -113,11 +153,9 @@ def has_visualised(network: Network, layer: str, channels: list[int], ascent: As
 
 
 def visualised(network: Network, layer: str, channels: list[int], ascent: Ascent, tick: Tick) -> Visualisation:
-    """Pictures that excite channels; on a copy of the network, so that others need not wait."""
+    """Pictures that excite channels, found on a copy of the network."""
 
     def make() -> Visualisation:
-        with network.lock:
-            own = replace(network.model, network=deepcopy(network.model.network))
-        return feature_visualisation(own, layer, channels, ascent, tick=tick)
+        return feature_visualisation(own_copy(network), layer, channels, ascent, tick=tick)
 
     return _kept(_ascent_words(network, layer, channels, ascent), make)

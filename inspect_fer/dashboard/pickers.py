@@ -1,13 +1,14 @@
 """Widgets that several pages use: network, method with its options, class, layer and face."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import fields
 from typing import Any, get_type_hints
 
 import streamlit as st
 import torch
 
+from inspect_fer.dashboard import inside_answers as kept
 from inspect_fer.dashboard.answers import Manner, Target, shapes
 from inspect_fer.dashboard.shared import OWN, Network, faces_in, network_at, network_files, plain
 from inspect_fer.errors import ConfigError, DataError, NetworkError
@@ -106,22 +107,18 @@ def choose_target(class_names: Sequence[str], *, labelled: bool) -> Target:
     return chosen if chosen in TARGETS else list(class_names).index(chosen)
 
 
-def map_layers(network: Network) -> tuple[list[str], str, Callable[[str], str]]:
-    """Layers that give maps larger than one cell, the one to start with, and what they are called in a list."""
-    layers = {name: shape for name, shape in shapes(network).items() if len(shape) == 4 and shape[2] * shape[3] > 1}
-    own, names = network.model.card.cam_layer, list(layers)
+def map_layers(network: Network, axes: Collection[int] = (1,)) -> tuple[list[str], str, Callable[[str], str]]:
+    """Layers that CAM methods read, the one to start with ("" without any), and what they are called in a list.
+
+    axes: where their channels may stand instead, as in `internals.map_layers`
+    """
+    names = [name for name, found in kept.map_layouts(network).items() if found.axis in axes]
+    own, given = network.model.card.cam_layer, shapes(network)
 
     def words(name: str) -> str:
-        return f"{name} · {' x '.join(map(str, layers[name][1:]))}{' · default' if name == own else ''}"
+        return f"{name} · {' x '.join(map(str, given[name][1:]))}{' · default' if name == own else ''}"
 
-    return names, own if own in layers else next(reversed(names), ""), words
-
-
-def choose_layer(network: Network) -> str:
-    """A layer that gives maps larger than one cell, by default the one that the network's card names."""
-    names, first, words = map_layers(network)
-    index = names.index(first) if names else 0
-    return str(st.selectbox("Layer", names, index=index, format_func=words, key=f"layer {network.content}"))
+    return names, own if own in names else next(reversed(names), ""), words
 
 
 def choose_layers(network: Network) -> tuple[str, ...]:

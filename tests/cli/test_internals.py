@@ -55,7 +55,7 @@ def transformer(folder):
     return "tokens.safetensors"
 
 
-@pytest.mark.parametrize("what", ["activations", "switched-off", "exciting", "visualise"])
+@pytest.mark.parametrize("what", ["activations", "switched-off", "exciting", "concepts", "visualise"])
 def test_tokens_are_drawn(call, transformer, what):
     line = f"--what {what} --layer blocks.0 --data synthetic:4 --steps 1 --out tokens.png"
     code, out, err = call(f"internals --model {transformer} {line}")
@@ -67,6 +67,7 @@ def test_tokens_are_drawn(call, transformer, what):
     [
         ("--what activations", "names no layer; name one with --layer. The view layers lists them"),
         ("--what contributions --layer blocks.0", "5 x 12, not maps"),
+        ("--what concepts --layer blocks.0.attn", "also reads what passes it by"),
         ("--what gates", "no squeeze-and-excitation gates"),
     ],
 )
@@ -121,6 +122,22 @@ def test_logits_are_a_layer_where_the_help_says_so(call, net):
     assert "activations, exciting and visualise" in " ".join(out.split())
 
 
+def test_concepts_stand_with_the_faces_and_what_the_network_answers(call, net, monkeypatch):
+    drawn = {}
+
+    def draw(*given, **words):
+        drawn.update(words, given=given)
+        return PIXEL
+
+    monkeypatch.setattr(inside, "concept_sheet", draw)
+    assert call(f"internals --model {net} --what concepts --data synthetic:9 --limit 7 --count 3")[0] == 0
+    pixels, maps, answers, names, labels = drawn["given"]
+    assert (len(pixels), maps.shape[:2], answers.shape, len(labels)) == (6, (6, 3), (3, 7), 6)
+    assert names == NAMES
+    assert answers.sum(dim=1).tolist() == pytest.approx([1, 1, 1])
+    assert drawn["title"] == "blocks.4.relu: 3 concepts of 7 faces, each on one scale"
+
+
 def test_every_view_says_what_it_heeds():
     assert list(USES) == ["layers", *VIEWS]
 
@@ -136,6 +153,7 @@ def test_layers_channels_and_classes_can_be_named(call, net):
         "--what contributions --layer blocks.0.conv --target all --channels 0-1 --data synthetic:3",
         "--what contributions --target label --data synthetic:3",
         "--what contributions --target Happy --data synthetic:3",
+        "--what concepts --layer blocks.0.conv --count 2 --data synthetic:3",
         "--what exciting --layer classifier.0 --channels 3 --limit 2 --data synthetic:3",
         "--what visualise --layer blocks.1.conv --channels 0,3 --steps 1 --seed 5",
         "--what weights --layer classifier.0 --out deep/weights.png",
@@ -159,6 +177,11 @@ def test_layers_channels_and_classes_can_be_named(call, net):
         ("--what contributions --data synthetic:3 --target 9", "no class 9"),
         ("--what contributions --data synthetic:3 --layer classifier.0", "not maps"),
         ("--what switched-off --data synthetic:3 --channels 99", "channels 0 to 31; 99 names others"),
+        ("--what concepts --data synthetic:3 --count 1", "2 to 64 concepts, not 1"),
+        ("--what concepts --data synthetic:3 --count 0", "2 to 64 concepts, not 0"),
+        ("--what concepts --data synthetic:3 --layer logits", "without places"),
+        ("--what concepts --data synthetic:3 --channels 2", "'concepts' takes no --channels"),
+        ("--what exciting --data synthetic:3 --count 4", "takes no --count; these do: concepts"),
         ("--what visualise --channels x", "such as 0,3,8-11, not 'x'"),
         ("--what visualise --layer blocks.9", "No layer is called 'blocks.9'"),
         ("--what filters --out kernels.jpg", "call it kernels.png"),

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from PIL import Image
+from torch.testing import assert_close
 
 from inspect_fer.dashboard.inside_charts import change_chart, gate_chart, signed_chart
-from inspect_fer.internals import channel_contributions
+from inspect_fer.internals import channel_contributions, concepts
 from inspect_fer.models import build
 from inspect_fer.models.checkpoint import load, save
 from inspect_fer.runs import faces_of, open_run
@@ -16,6 +18,7 @@ PARTS = (
     "Channels off",
     "Gates",
     "Exciting faces",
+    "Concepts",
     "Visualisation",
     "Dense weights",
 )
@@ -71,7 +74,7 @@ def transformer(place, network):
 def test_without_a_run_and_a_face_each_part_says_so(open_page, surroundings, tmp_path):
     surroundings.setenv("INSPECT_FER_REPORTS", str(tmp_path / "nowhere"))
     app = open_page("layers")
-    for part in PARTS[:5]:
+    for part in PARTS[:6]:
         app.session_state["tab"] = part
         app.run()
         assert fine(app), words(app)
@@ -148,6 +151,18 @@ def test_tokens_are_laid_out_as_maps(open_page, transformer):
             assert "gives 12 x 3 x 3 (channels, height, width)" in words(app)
         if part == "Contributions":
             assert [words.partition(" ")[0] for words in box(app, "Layer").options] == ["patch_embed.proj"]
+        if part == "Concepts":
+            assert "blocks.0" in [words.partition(" ")[0] for words in box(app, "Layer").options]
+            box(app, "Layer").set_value("blocks.0").run()
+            assert fine(app), words(app)
+
+
+def test_the_page_explain_offers_layers_that_methods_can_read(open_page, transformer):
+    app = open_page("explain")
+    assert all(" x " in name for name in app.multiselect[0].options)
+    app.selectbox(key="network small").set_value("tokens").run()
+    assert fine(app), words(app)
+    assert app.multiselect[0].options == ["patch_embed.proj · 12 x 3 x 3"]
 
 
 def test_exciting_faces_can_be_paged_and_limited(open_page):
@@ -157,6 +172,36 @@ def test_exciting_faces_can_be_paged_and_limited(open_page):
     box(app, "Layer").set_value("logits").run()
     assert fine(app), words(app)
     assert "the frame" not in words(app), "features have no place"
+
+
+def test_concepts_stand_under_the_faces_of_the_page_and_are_kept(open_page, surroundings, network, place):
+    drawn = []
+    surroundings.setattr(
+        "inspect_fer.dashboard.inside_concepts.concept_sheet",
+        lambda *given: drawn.append(given) or Image.new("RGB", (9, 9)),
+    )
+    app = open_page("layers", tab="Concepts")
+    next(field for field in app.number_input if field.label == "Faces").set_value(7).run()
+    next(field for field in app.number_input if field.label == "Concepts").set_value(3).run()
+    assert fine(app), words(app)
+    found = concepts(network, faces_of(open_run(place / "reports" / "small"))[:7], "blocks.3.relu", 3)
+    pixels, maps, answers, names, labels = drawn[-1]
+    assert_close(maps, found.maps[:4])
+    assert_close(answers, found.logits.softmax(1))
+    assert (len(pixels), len(labels), names) == (4, 4, network.card.class_names)
+
+    surroundings.setattr("inspect_fer.dashboard.inside_answers.concepts", None)
+    app.session_state["concepts 7"] = 2
+    app.run()
+    assert fine(app), "kept"
+    assert_close(drawn[-1][1], found.maps[4:])
+
+
+def test_the_answers_to_concepts_can_be_read_aloud(open_page):
+    app = open_page("layers", tab="Concepts")
+    told = app.get("image")[-1].proto.imgs[0].alt
+    assert told.startswith("Concepts of blocks.3.relu over 4 faces. concept 0: ")
+    assert told.count(" %") == 10
 
 
 def test_pictures_are_found_when_asked_for_and_kept(open_page, surroundings):

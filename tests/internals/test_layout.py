@@ -57,7 +57,7 @@ class ChannelsLast(nn.Module):
 
 
 def wrapped(network, size):
-    return wrap(network, CLASSES, (1, *size), (0.5,), (0.25,))
+    return wrap(network, CLASSES, (1, *size), (0.5,), (0.25,), "")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from inspect_fer.dashboard import inside as parts
 from inspect_fer.dashboard.answers import fitted, inside, layers, shapes
 from inspect_fer.dashboard.charts import feature_chart
 from inspect_fer.dashboard.inside_charts import signed_chart
+from inspect_fer.dashboard.inside_concepts import factorised
 from inspect_fer.dashboard.panel import show_face
 from inspect_fer.dashboard.pickers import choose_face, choose_network
 from inspect_fer.dashboard.shared import Network, boundary, current_run, plain
@@ -111,6 +112,7 @@ def page() -> None:
             "Channels off": partial(parts.switched, network, chosen),
             "Gates": partial(parts.gated, network, chosen),
             "Exciting faces": partial(parts.exciting, network, run),
+            "Concepts": partial(factorised, network, run),
             "Visualisation": partial(parts.visualised, network),
             "Filter kernels": partial(kernels, network),
             "Dense weights": partial(parts.dense, network),
