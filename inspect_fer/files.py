@@ -14,6 +14,7 @@ def aside(path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` when all went well; else the old file stays, and the OSError comes out.
 
     What was written is on the disk before it takes its name. Several writers may be at it: the last one's file stays.
+    The error names `path`, whatever name the file had until then.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.part")
     try:
@@ -21,9 +22,24 @@ def aside(path: Path) -> Iterator[Path]:
         with part.open("rb") as file:
             os.fsync(file.fileno())
         part.replace(path)
+    except OSError as problem:
+        if str(problem.filename) != str(part):
+            raise
+        raise OSError(problem.errno, problem.strerror, str(path)) from problem
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def try_writing(path: Path) -> None:
+    """Raise, before any work, the OSError that writing this file would end with; nothing is left behind."""
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    trial = there / f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.part"
+    try:
+        trial.open("xb").close()
+    except OSError as problem:
+        raise OSError(problem.errno, problem.strerror, str(path)) from problem
+    trial.unlink()
 
 
 @contextmanager

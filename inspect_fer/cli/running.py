@@ -1,21 +1,29 @@
-"""`run`, `runs`, `verify`, `rm`."""
+"""`run`, and the commands for what it has made."""
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from inspect_fer.cli import keeping
 from inspect_fer.cli.asking import Asked, DryRun, Fusion, Layers, Memory, Precision, Targets, print_worth
-from inspect_fer.cli.terminal import Data, Force, Model, Split, first, print_scores, progress, target_of
-from inspect_fer.errors import ConfigError, RunError
+from inspect_fer.cli.keeping import counted
+from inspect_fer.cli.terminal import Data, Force, Model, Split, print_scores, target_of
+from inspect_fer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from inspect_fer.runs.engines import Engine
+    from collections.abc import Mapping
 
-WIDE = 120
-"""Columns that a terminal needs for all that is said of runs."""
-RunFolder = Annotated[Path, typer.Argument(help="A run's folder.")]
+    from inspect_fer.runs.engines import Engine
+    from inspect_fer.schema import Classifier, Samples
+
+
+def _folder(name: str | Path) -> Path:
+    """What is no name at all would stand for the folder that one is in."""
+    if not str(name).strip():
+        raise ConfigError("--out is empty; name the run's folder, such as reports/first.")
+    return Path(name)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,20 +31,23 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         "run", epilog="inspect-fer run --model demo --data synthetic:500 --methods grad-cam --out reports/first"
     )(run_dataset)
-    app.command("runs", epilog="inspect-fer runs reports")(list_runs)
-    app.command("verify", epilog="inspect-fer verify reports/first")(verify_run)
-    app.command("rm", epilog="inspect-fer rm reports/first")(remove_run)
+    app.command("runs", epilog="inspect-fer runs reports")(keeping.list_runs)
+    app.command("verify", epilog="inspect-fer verify reports/first")(keeping.verify_run)
+    app.command("rm", epilog="inspect-fer rm reports/first")(keeping.remove_run)
 
 
 def run_dataset(  # a user's choices, all with defaults
     model: Model,
     data: Data,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The run's folder.", parser=_folder, metavar="PATH")],
     methods: Annotated[
         str, typer.Option(help="Methods, with commas between; all for every one; options as in occlusion?window=4.")
     ] = "grad-cam",
     split: Split = "test",
-    limit: Annotated[int | None, typer.Option(min=1, help="Explain only so many; all are predicted.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Explain only so many, predict all; more that is there stays."),
+    ] = None,
     targets: Targets = "predicted",
     layer: Layers = None,
     fusion: Fusion = "mean",
@@ -66,8 +77,8 @@ def run_dataset(  # a user's choices, all with defaults
 ) -> None:
     """Evaluate and explain a split of a dataset into one run folder; started again, it goes on where it stopped.
 
-    What the folder holds of the same network and samples is kept, and other methods are put beside. Shards, workers and
-    Ray end with the same bytes.
+    What the folder holds of the same network and samples is kept, and other methods are put beside. A method that it
+    holds with other options is refused. Shards, workers and Ray end with the same bytes.
     """
     from inspect_fer.datasets import samples_for
     from inspect_fer.models.checkpoint import load
@@ -78,37 +89,50 @@ def run_dataset(  # a user's choices, all with defaults
     if not chosen:
         raise ConfigError("Name a method with --methods, such as grad-cam; all stands for every one.")
     asked = Asked.of(chosen, targets=target, layer=layer, fusion=fusion, precision=precision, memory=memory)
-    part, who = _share(share), _engine(engine, workers, address)
+    wanted: dict[str, Any] = {"part": _share(share), "limit": limit, "shard": shard_size}
+    wanted |= {"every_class": every_class, "overwrite": force}
+    who = _engine(engine, workers, address)
     if dry_run:
-        asked.forecast(network, first(faces, limit))
+        _print_outlook(out, network, faces, asked, wanted)
         return
-    run = asked.part(
-        out,
-        network,
-        faces,
-        limit=limit,
-        part=part,
-        workers=workers,
-        engine=who,
-        shard=shard_size,
-        threads=threads,
-        every_class=every_class,
-        overwrite=force,
-    )
+    run = asked.part(out, network, faces, workers=workers, engine=who, threads=threads, **wanted)
     if run is None:
         typer.echo(f"Share {share} of {out} is there; the job that makes the last share finishes the run.")
         return
     print_scores(dict(run.metrics), f"{Path(model).stem} on {data.partition(':')[0]}, {split}")
     print_worth(run.explanations)
-    typer.echo(f"{_counted(len(run), 'face')}, {_counted(len(run.explanations), 'method')}: {run.folder}")
-    if limit is not None and limit < len(run):
-        typer.echo(
-            f"{limit:,} of {_counted(len(run), 'face')} are explained; the same without --limit explains the rest."
-        )
+    typer.echo(f"{counted(len(run), 'face')}, {counted(len(run.explanations), 'method')}: {run.folder}")
+    for group in run.manifest["groups"] if limit is not None else ():
+        if group["methods"] and group["limit"] is not None and group["limit"] < len(run):
+            typer.echo(
+                f"{group['limit']:,} of {counted(len(run), 'face')} are explained by {', '.join(group['methods'])}; "
+                "the same without --limit explains the rest."
+            )
 
 
-def _counted(number: int, word: str) -> str:
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+def _print_outlook(
+    out: Path, network: "Classifier", faces: "Samples", asked: Asked, wanted: "Mapping[str, Any]"
+) -> None:
+    """Say what is still missing, how long it takes in one process, and how much room on disk."""
+    from inspect_fer.explain import forecast
+    from inspect_fer.explain.budget import in_words
+    from inspect_fer.explain.cost import in_time
+    from inspect_fer.runs.outlook import outlook
+
+    found = outlook(out, network, faces, asked.methods, **wanted, **asked.options)
+    if not found.missing:
+        typer.echo(f"All {counted(found.shards, 'shard')} of {out} are there; the run would only look them through.")
+        return
+    if found.explained:
+        asked.forecast(network, faces[found.explained])
+    if found.predicted:
+        seconds = forecast(network, faces[found.predicted], []).seconds
+        time = f"{'about ' if seconds >= 1 else ''}{in_time(seconds)}"
+        typer.echo(f"{counted(len(found.predicted), 'face')} to predict only: {time}.")
+    typer.echo(
+        f"{found.missing:,} of {counted(found.shards, 'shard')} are missing in {out}, about {in_words(found.bytes)} on "
+        f"disk; {counted(len(found.explained), 'face')} to explain. Times are of one process."
+    )
 
 
 def _share(words: str) -> tuple[int, int]:
@@ -127,98 +151,3 @@ def _engine(name: str, workers: int, address: str | None) -> "Engine | None":
     if address and chosen is None:
         raise ConfigError(f"--address {address} is of a Ray cluster; say --engine ray as well.")
     return chosen
-
-
-def list_runs(
-    folder: Annotated[Path, typer.Argument(help="Where runs lie side by side.")] = Path("reports"),
-) -> None:
-    """List the runs of a folder, the newest first."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    from inspect_fer.explain.budget import in_words
-    from inspect_fer.runs import run_folders
-    from inspect_fer.runs.overview import summary
-
-    found = list(map(summary, run_folders(folder))) if folder.is_dir() else []
-    if not found:
-        raise RunError(f"There is no run in {folder}. `inspect-fer run ... --out {folder}/first` makes one.")
-    lines = [
-        {
-            "run": line.name,
-            "network": line.network,
-            "dataset": line.dataset,
-            "faces": f"{line.faces:,}",
-            "accuracy": line.problem or ("-" if line.accuracy is None else f"{line.accuracy:.2%}"),
-            "methods": ", ".join(line.methods) or "-",
-            "size": in_words(line.size),
-            "made": line.made,
-        }
-        for line in found
-    ]
-    console = Console()
-    if not console.is_terminal:
-        typer.echo("\n".join("\t".join(words) for words in (lines[0], *(line.values() for line in lines))))
-        return
-    narrow = {"dataset", "methods", "size"} if console.width < WIDE else set()
-    table = Table()
-    for name in (name for name in lines[0] if name not in narrow):
-        table.add_column(name, overflow="fold", justify="right" if name in {"faces", "size"} else "left")
-    for line in lines:
-        table.add_row(*(escape(words) for name, words in line.items() if name not in narrow))
-    console.print(table)
-
-
-def verify_run(
-    run: RunFolder,
-    samples: Annotated[int, typer.Option(min=1, help="How many samples to explain once more.")] = 16,
-    seed: Annotated[int, typer.Option(help="Draws the samples.")] = 0,
-    model: Annotated[str | None, typer.Option("--model", "-m", help="The network's file, if it has moved.")] = None,
-    data: Annotated[str | None, typer.Option("--data", "-d", help="KIND:PATH of the dataset, if it has moved.")] = None,
-) -> None:
-    """Explain some samples of a run once more, as its manifest says, and compare with what is stored."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from inspect_fer.models.checkpoint import load
-    from inspect_fer.runs import verify
-
-    network = None if model is None else load(model)
-    with progress() as track:
-        found = verify(run, model=network, spec=data, samples=samples, seed=seed, tick=track("verifying"))
-    table = Table("", "difference", "allowed")
-    for name, far in {"answers": found.answers, **found.maps}.items():
-        table.add_row(name, f"{far:.1e}", f"{found.allowed.get(name, min(found.allowed.values(), default=2e-3)):.1e}")
-    Console().print(table)
-    if found.differing:
-        raise RunError(
-            f"{run} does not say what its network says now: {', '.join(found.differing)}. Other versions of the "
-            "libraries, or another dataset? Make the run again."
-        )
-    typer.echo(
-        f"{_counted(found.samples, 'sample')} of {run}: as the network says (length of the difference over length)."
-    )
-
-
-def remove_run(
-    runs: Annotated[list[Path], typer.Argument(help="Folders of runs.")],
-    *,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-) -> None:
-    """Remove runs, after asking."""
-    from inspect_fer.explain.budget import in_words
-    from inspect_fer.runs.folder import remove
-    from inspect_fer.runs.overview import summary
-
-    for folder in runs:
-        if not (folder / "run.json").is_file():
-            raise RunError(f"{folder} holds no run; only runs are removed.")
-        if folder.is_symlink():
-            raise RunError(f"{folder} is a link; name the run itself: {folder.resolve()}.")
-    for folder in {folder.resolve(): folder for folder in runs}.values():
-        line = summary(folder)
-        what = f"{folder} ({line.network} on {line.dataset}, {_counted(line.faces, 'face')}, {in_words(line.size)})"
-        if yes or typer.confirm(f"Remove {what}?"):
-            remove(folder)
-            typer.echo(f"removed {folder}")

@@ -34,14 +34,15 @@ def score_folder(
 
     Networks trained on votes get a column of the emotions above their threshold as well.
     """
-    from inspect_fer.files import aside
+    from inspect_fer.files import aside, try_writing
     from inspect_fer.models.checkpoint import load
     from inspect_fer.scoring import pictures_in, score_files
 
     if out.is_dir() or (out.exists() and not force):
         raise ConfigError(f"{out} is there already. Name another file{'' if out.is_dir() else ', or use --force'}.")
     paths, network = pictures_in(folder, recursive=recursive), load(model)
-    out.parent.mkdir(parents=True, exist_ok=True)  # a place that cannot be written is said before the work
+    try_writing(out)  # said before the work, not after ten thousand pictures
+    out.parent.mkdir(parents=True, exist_ok=True)
     with progress() as track:
         scored = score_files(network, folder, paths, crop=crop, tick=track("scoring"))
     with aside(out) as part:

@@ -2,6 +2,8 @@
 
 import logging
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -28,7 +30,7 @@ def pool(workers: int) -> Engine:
     def engine(job: Job, numbers: Sequence[int]) -> Iterator[int]:
         _require_names(job)
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(numbers)), context) as processes:
+        with ProcessPoolExecutor(min(workers, len(numbers)), context, end_with_parent) as processes:
             waiting = [processes.submit(_make, job.folder, number) for number in numbers]
             try:
                 for future in as_completed(waiting):
@@ -42,6 +44,18 @@ def pool(workers: int) -> Engine:
                 processes.shutdown(wait=False, cancel_futures=True)
 
     return engine
+
+
+def end_with_parent() -> None:
+    """Let this process end when its parent does, however that ends: a killed one cannot tell its workers to."""
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 _job = cache(Job.of)

@@ -4,19 +4,19 @@ FOLDER/
   run.json                     what the run is of and how it is cut: written first, see plan.py
   answers/shard-00000...       logits, labels and features of the penultimate layer; what could not be read, and why
   maps/METHOD/LAYER/shard-...  raw maps, see shards.py
+  metrics.json                 the scores of all samples together; what belongs to a shard stands in its header
   predictions.parquet          one row a sample: id, label, predicted, confidence, a logit for each class; written last
-  metrics.json                 every score
   times.jsonl                  how long each shard took; all else has the same bytes whenever and wherever it was made
   pixels.safetensors           the faces, only when they belong to no dataset that could be read again
   index.html                   the report, when one was made
+  .lock                        held by the process that writes run.json; empty, and free when that process has ended
 """
 
 import json
-import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -27,37 +27,18 @@ import torch
 from torch import Tensor
 
 from inspect_fer.errors import RunError
-from inspect_fer.files import LOCK, alone, write_whole
+from inspect_fer.files import alone, write_whole
 from inspect_fer.metrics import evaluate
 from inspect_fer.runs.manifest import read_manifest
 from inspect_fer.runs.plan import Manifest, write_json
 from inspect_fer.runs.shards import about
-from inspect_fer.runs.store import StoredMaps, read_answers, read_features
+from inspect_fer.runs.store import StoredMaps, glance, read_answers, read_features
 from inspect_fer.schema import Prediction, Run
 
 STALE = 3600.0
 """Seconds after which a half-written file has no writer any more."""
 ON = "Start the same run again: it goes on."
-
-
-def require_writable(folder: Path) -> None:
-    """Raise RunError, before any work, where no folder can be made or nothing written."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        why = "may not be written to" if there.is_dir() else "is no folder"
-        raise RunError(f"{folder} cannot be written: {there} {why}. Name another folder.")
-
-
-def require_free(folder: Path, *, overwrite: bool) -> None:
-    """Raise RunError where a run cannot be written: something else is there, or a run that is not to be replaced."""
-    there = folder.exists() and (not folder.is_dir() or any(map(_is_somebodys, folder.iterdir())))
-    if there and not (overwrite and (folder / "run.json").is_file()):
-        raise RunError(f"{folder} is there already. Name another folder, or overwrite a run (--force).")
-
-
-def _is_somebodys(path: Path) -> bool:
-    """Whether this is more than what a killed process left of a file that it was writing."""
-    return path.name != LOCK and not (path.name.startswith(".") and path.suffix == ".part")
+ANEW = "Start the same run again: it writes them anew."
 
 
 def take_place(aside: Path, folder: Path) -> None:
@@ -89,14 +70,18 @@ def beside(folder: Path) -> Path:
 
 
 def missing(folder: Path, manifest: Manifest) -> dict[str, int]:
-    """How many shards of each method ("": answers) are not there, of something else, or of too few samples."""
+    """How many shards of each method ("": answers) are lacking; only those of which there are."""
+    return {name: len(numbers) for name, numbers in lacking_shards(folder, manifest).items() if numbers}
+
+
+def lacking_shards(folder: Path, manifest: Manifest) -> dict[str, list[int]]:
+    """Which shards of each method ("": answers) are not there, of something else, or of too few samples."""
     paths = manifest.paths()
     unread = [len(header_of(folder / path).get("unreadable", ())) for path in paths[""]]
-    lacking = {
-        name: sum(_lacks(folder / path, manifest, name, number, unread[number]) for number, path in enumerate(places))
+    return {
+        name: [n for n, path in enumerate(places) if _lacks(folder / path, manifest, name, n, unread[n])]
         for name, places in paths.items()
     }
-    return {name: count for name, count in lacking.items() if count}
 
 
 def _lacks(path: Path, manifest: Manifest, name: str, number: int, unread: int) -> bool:
@@ -149,25 +134,23 @@ def prediction_table(prediction: Prediction) -> pd.DataFrame:
 def open_run(folder: str | Path) -> Run:
     """Open a run; methods whose maps are not all there are left out, with a warning.
 
-    Raises RunError when it is missing, unfinished, damaged, or of another version.
+    Raises RunError when it is missing, unfinished, damaged, of another version, or says otherwise than its shards.
     """
     folder = Path(folder)
     values = read_manifest(folder)
     manifest = Manifest.from_dict(values)
     lacking = missing(folder, manifest)
+    unfinished = f"{folder} is not finished: {shards_there(manifest, lacking)} are there."
     if not (folder / "predictions.parquet").is_file():
-        raise RunError(f"{unfinished(folder, manifest)} {ON}")
+        raise RunError(f"{unfinished} {ON}")
     try:
         metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         prediction = _read_prediction(folder, manifest)
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise RunError(
-            f"{folder} is damaged: predictions.parquet or metrics.json is not whole. Start the same run again: it "
-            "writes them anew."
-        ) from problem
+        raise RunError(f"{folder} is damaged: predictions.parquet or metrics.json is not whole. {ANEW}") from problem
     left_out = ", ".join(filter(None, lacking))
     if left_out:
-        warnings.warn(f"{unfinished(folder, manifest)} Left out: {left_out}. {ON}", stacklevel=2)
+        warnings.warn(f"{unfinished} Left out: {left_out}. {ON}", stacklevel=2)
     stored = {name: [folder / path for path in paths] for name, paths in manifest.paths().items()}
     places = {
         name: paths for name, paths in stored.items() if name and name not in lacking and any(map(Path.is_file, paths))
@@ -175,15 +158,16 @@ def open_run(folder: str | Path) -> Run:
     return Run(folder, values, prediction, StoredMaps(places, prediction), metrics)
 
 
-def unfinished(folder: Path, manifest: Manifest) -> str:
-    """How far a run has come."""
-    total, lacking = sum(map(len, manifest.paths().values())), sum(missing(folder, manifest).values())
-    return f"{folder} is not finished: {total - lacking} of {total} shards are there."
+def shards_there(manifest: Manifest, lacking: Mapping[str, int]) -> str:
+    """How far a run has come; lacking: what `missing` says of it."""
+    total = sum(map(len, manifest.paths().values()))
+    return f"{total - sum(lacking.values())} of {total} shards"
 
 
 def _read_prediction(folder: Path, manifest: Manifest) -> Prediction:
+    """What the table says. Raises RunError where the shards of answers, which have checksums, say otherwise."""
     table, card = pd.read_parquet(folder / "predictions.parquet"), manifest.card
-    return Prediction(
+    prediction = Prediction(
         ids=tuple(table["id"]),
         logits=torch.tensor(table[[f"logit_{name}" for name in card.class_names]].to_numpy("float32")),
         labels=torch.tensor(table["label"].to_numpy("int64")),
@@ -191,6 +175,29 @@ def _read_prediction(folder: Path, manifest: Manifest) -> Prediction:
         output=card.output,
         threshold=card.threshold,
     )
+    confidence = torch.tensor(table["confidence"].to_numpy("float32"))
+    derived = {
+        "predicted": torch.tensor(table["predicted"].to_numpy("int64")).equal(prediction.predicted),
+        "confidence": confidence.allclose(prediction.confidence, atol=1e-5),
+        "id, label or logits": _agrees(prediction, folder, manifest),
+    }
+    odd = next((words for words, agrees in derived.items() if not agrees), None)
+    if odd:
+        raise RunError(f"{folder} is damaged: the {odd} in predictions.parquet is not what its answers say. {ANEW}")
+    return prediction
+
+
+def _agrees(prediction: Prediction, folder: Path, manifest: Manifest) -> bool:
+    """Whether a prediction is what those shards of answers say that can be read."""
+    rows = {name: row for row, name in enumerate(prediction.ids)}
+    told = [found for path in manifest.paths()[""] if (found := glance(folder / path)) is not None]
+    for ids, logits, labels in told:
+        if not rows.keys() >= set(ids):
+            return False
+        held = torch.tensor([rows[name] for name in ids], dtype=torch.int64)
+        if not (prediction.logits[held].equal(logits) and prediction.labels[held].equal(labels)):
+            return False
+    return len(told) < manifest.shards or len(prediction) == sum(len(ids) for ids, *_ in told)
 
 
 def features_of(run: Run) -> Tensor:

@@ -3,42 +3,30 @@
 import errno
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Unpack
 
 import torch
 
-from inspect_fer.errors import ConfigError, DataError, RunError
-from inspect_fer.explain import Options, chosen, examine
+from inspect_fer.errors import ConfigError, RunError
+from inspect_fer.explain import Options, chosen
 from inspect_fer.explain.method import Method
-from inspect_fer.explain.targets import resolve_targets
 from inspect_fer.files import alone
-from inspect_fer.predict import network_input
 from inspect_fer.runs.engines import Engine, here, pool
 from inspect_fer.runs.faces import store_faces
-from inspect_fer.runs.folder import (
-    beside,
-    finish,
-    header_of,
-    missing,
-    open_run,
-    require_free,
-    require_writable,
-    take_place,
-)
+from inspect_fer.runs.folder import finish, missing, open_run, take_place
+from inspect_fer.runs.group import Group
 from inspect_fer.runs.manifest import read_manifest
-from inspect_fer.runs.plan import SHARD, Group, Manifest, as_plain, begun, contents, place_of, targets_of, write_json
-from inspect_fer.runs.store import NO_NUMBER
-from inspect_fer.runs.work import Job, methods_of, readable
-from inspect_fer.schema import Classifier, Explanation, Run, Samples, Tick
+from inspect_fer.runs.plan import SHARD, Manifest, begun, write_json
+from inspect_fer.runs.standing import kept, made_otherwise, place_for, require_same
+from inspect_fer.runs.trying import asked_for
+from inspect_fer.runs.work import Job, methods_of
+from inspect_fer.schema import Classifier, Run, Samples, Tick
 
 Track = Callable[[str], Tick]
 """Starts a progress bar of that name."""
-DEFAULTS: Options = {"targets": "predicted", "layer": None, "fusion": "mean", "precision": "exact"}
-TRIED = 16
-"""Among how many samples one that can be read and answered is looked for, to try the methods on."""
 FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -86,156 +74,72 @@ def make_part(  # noqa: PLR0913  # a user's choices, all with defaults
     shard: samples a shard, SHARD by default; threads: of each process; both are the run's for good, so that its bytes
         do not change
     every_class: also of methods at the resolution of the input, which otherwise keep the predicted and the given class
+    command: what made it, by default this process's command line; track: starts a progress bar
     options: what `explain` takes. A folder that holds the same run goes on, with these methods beside those it has.
 
-    Raises RunError where the folder holds something else or cannot be written, ConfigError for a share that there is
-    not, and what `explain` raises, before any work.
+    Raises RunError where the folder holds something else, or maps of these methods that were made otherwise, or cannot
+    be written, ConfigError for a share that there is not, and what `explain` raises, before any work.
     """
-    folder = Path(folder)
-    _require_share(part, SHARD if shard is None else shard, workers)
-    where = _place(folder, overwrite=overwrite)
-    threads = threads or (torch.get_num_threads() if workers == 1 else max(1, torch.get_num_threads() // workers))
-    now = begun(model, faces, shard=shard or SHARD, threads=threads, command=command or " ".join(sys.argv))
-    if where != folder:
-        _clear(where, now, faces, shard)
-    _kept(where, now, faces, shard)
+    _require_share(part, shard, workers)
+    where, cores = place_for(Path(folder), overwrite=overwrite), torch.get_num_threads()
+    threads, command = threads or max(1, cores // workers), command or " ".join(sys.argv)
+    now = begun(model, faces, shard=shard or SHARD, threads=threads, command=command)
+    require_same(where, now, faces, shard, clear=where != Path(folder))
     named = chosen(methods)
-    group = _group(model, faces, named, limit, options, every_class=every_class)
-    try:
-        manifest = _written(where, now, faces, shard, group)
+    group, _ = asked_for(model, faces, named, limit, options, every_class=every_class)
+    with _told(where):
+        manifest = _written(where, now, faces, shard, group, replacing=where != Path(folder))
         job = Job(where, manifest, model, faces, {**methods_of(manifest, but=named), **named})
         _work(job, part, engine or (here if workers == 1 else pool(workers)), track("working"))
-        if missing(where, manifest):
-            return None
-        finish(where, manifest)
-        if where != folder:
-            take_place(where, folder)
+        whole = _finished(where, Path(folder), manifest)
+    return open_run(folder) if whole else None
+
+
+@contextmanager
+def _told(where: Path) -> Iterator[None]:
+    """Say in one line that the disk is full or does not answer."""
+    try:
+        yield
     except OSError as problem:
         what = "make room and start" if problem.errno in FULL else "start"
         raise RunError(
             f"{where} cannot be written: {problem}. What is whole is kept; {what} the same run again."
         ) from problem
-    return open_run(folder)
 
 
-def _written(where: Path, now: Manifest, faces: Samples, shard: int | None, group: Group) -> Manifest:
+def _finished(where: Path, folder: Path, manifest: Manifest) -> bool:
+    """Gather what the shards say and put the run in its place, if all of them are there."""
+    if missing(where, manifest):
+        return False
+    finish(where, manifest)
+    if where != folder:
+        take_place(where, folder)
+    return True
+
+
+def _written(
+    where: Path, now: Manifest, faces: Samples, shard: int | None, group: Group, *, replacing: bool
+) -> Manifest:
     """The manifest that is there, or is begun, with these methods in it; one process at a time writes it."""
     with alone(where):
-        kept = _kept(where, now, faces, shard)
-        manifest = kept.grown(group) if kept else replace(now, groups=(group,))
-        if kept is None or manifest != Manifest.from_dict(read_manifest(where)):
+        held = kept(where, now, faces, shard)
+        known = held or now
+        for name in made_otherwise(where, known, group, replacing=replacing):
+            shutil.rmtree(where / known.group(name).methods[name]["folder"])
+        manifest = known.grown(group)
+        if held is None or manifest != Manifest.from_dict(read_manifest(where)):
             write_json(where / "run.json", manifest.as_dict())
             store_faces(where, faces)
     return manifest
 
 
-def _require_share(part: tuple[int, int], shard: int, workers: int) -> None:
+def _require_share(part: tuple[int, int], shard: int | None, workers: int) -> None:
     own, of = part
     if not 1 <= own <= of:
         raise ConfigError(f"A share of the shards is i/n with i from 1 to n, not {own}/{of}.")
-    if shard < 1 or workers < 1:
-        raise ConfigError(f"A shard holds at least one sample and needs a worker, not {min(shard, workers)}.")
-
-
-def _place(folder: Path, *, overwrite: bool) -> Path:
-    """Where to work: aside where a run is to be replaced, so that it stays until the new one is whole."""
-    require_writable(folder)
-    if not overwrite or not folder.exists():
-        return folder
-    require_free(folder, overwrite=True)
-    return beside(folder)
-
-
-def _clear(where: Path, now: Manifest, faces: Samples, shard: int | None) -> None:
-    """Remove what was begun aside of another run."""
-    try:
-        _kept(where, now, faces, shard)
-    except RunError:
-        shutil.rmtree(where)
-
-
-def _kept(where: Path, now: Manifest, faces: Samples, shard: int | None) -> Manifest | None:
-    """The manifest that is there, if it is of the same network and samples, with the places where they lie now.
-
-    Raises RunError for another one's.
-    """
-    if not (where / "run.json").is_file():
-        require_free(where, overwrite=False)
-        return None
-    kept = Manifest.from_dict(read_manifest(where))
-    dataset = as_plain(now.dataset)
-    same = {
-        "network": kept.model["sha256"] == now.model["sha256"],
-        "preprocessing": as_plain(kept.card.as_dict()) == as_plain(now.card.as_dict()),
-        "number of samples": kept.samples == now.samples,
-        "dataset": _source(kept.dataset) == _source(dataset) or _has_moved(where, kept, dataset, faces),
-        "size of a shard": kept.shard == (shard or kept.shard),
-    }
-    other = [name for name, agrees in same.items() if not agrees]
-    if other:
-        raise RunError(f"{where} holds a run of another {other[0]}. Name another folder, or replace the run (--force).")
-    origin = now.model["origin"] or kept.model["origin"]
-    where_now = dataset if "spec" in dataset and "spec" in kept.dataset else kept.dataset
-    return replace(kept, model={**kept.model, "origin": origin}, dataset=where_now)
-
-
-def _source(dataset: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: dataset.get(name) for name in ("spec", "split", "options", "sha256")}
-
-
-def _has_moved(where: Path, kept: Manifest, dataset: Mapping[str, Any], faces: Samples) -> bool:
-    """Whether these are the same samples in another place, by all shards, or by the first where they stay on disk."""
-    numbers = range(kept.shards if isinstance(faces.pixels, torch.Tensor) else 1)
-    held = {number: header_of(where / kept.path("", number)).get("contents") for number in numbers}
-    return (
-        all(dataset[name] == kept.dataset.get(name) for name in ("sha256", "counts"))
-        and any(held.values())
-        and all(found in {None, contents(readable(faces[kept.rows(number)])[0])} for number, found in held.items())
-    )
-
-
-def _group(
-    model: Classifier,
-    faces: Samples,
-    methods: Mapping[str, Method],
-    limit: int | None,
-    options: Options,
-    *,
-    every_class: bool,
-) -> Group:
-    """What was asked for, tried on one sample first: which methods the network allows, what they read, how fine."""
-    labels = network_input(model, faces).labels[:limit]
-    targets = options.get("targets", "predicted")
-    names = model.card.class_names
-    resolve_targets(targets, labels, len(names), names)  # of all samples, before any work
-    plain = targets if isinstance(targets, str) else torch.as_tensor(targets).tolist()
-    told = {**DEFAULTS, **options, "targets": plain}
-    asked = {name: value for name, value in told.items() if name not in {"refuse", "tick"}}
-    tried = _tried(model, faces[: len(labels)], methods, options, plain) if methods else {}
-    size = model.card.input_size[1:]
-    few = [name for name, why in tried.items() if why.maps.shape[2:] == size and why.maps.shape[1] > 2]
-    entries = {
-        name: {"method": dict(why.method), "layer": why.layer, "folder": place_of(name, why.layer)}
-        for name, why in tried.items()
-    }
-    return Group.from_dict(
-        as_plain({"methods": entries, "options": asked, "limit": limit, "few": [] if every_class else few})
-    )
-
-
-def _tried(
-    model: Classifier, faces: Samples, methods: Mapping[str, Method], options: Options, targets: Any
-) -> dict[str, Explanation]:
-    reason = "there are none."
-    for row in range(min(TRIED, len(faces))):
-        one, _, unreadable = readable(faces[row : row + 1])
-        reason = next(iter(unreadable.values()), f"{NO_NUMBER}.")
-        if len(one):
-            own = targets_of(targets, slice(row, row + 1))
-            found = examine(model, one, methods, **{**options, "targets": own, "tick": None})
-            if found.prediction.logits.isfinite().all():
-                return found.explanations
-    raise DataError(f"None of the first {min(TRIED, len(faces))} samples can be explained; the last: {reason}")
+    least = min(workers, SHARD if shard is None else shard)
+    if least < 1:
+        raise ConfigError(f"A shard holds at least one sample and needs a worker, not {least}.")
 
 
 def _work(job: Job, part: tuple[int, int], engine: Engine, tick: Tick) -> None:

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspect_fer.errors import FerError
-from inspect_fer.runs.folder import missing
+from inspect_fer.runs.folder import missing, shards_there
 from inspect_fer.runs.manifest import read_manifest
 from inspect_fer.runs.plan import Manifest
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a list of runs says of each; problem: why there is no accuracy. size: bytes of all its files."""
+    """What a list of runs says of each; problem: why there is no accuracy. size: bytes of all its files.
+
+    faces: of the dataset, less those that the run could not read or answer
+    """
 
     name: str
     network: str
@@ -39,18 +42,17 @@ def summary(folder: Path) -> Summary:
     accuracy = None
     with suppress(OSError, ValueError, KeyError):
         accuracy = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["accuracy"] if done else None
-    left = sum(missing(folder, manifest).values())
-    total = sum(map(len, manifest.paths().values()))
+    lacking = missing(folder, manifest)
     return Summary(
         folder.name,
         Path(str(manifest.model["origin"])).stem or manifest.card.architecture,
         dataset,
-        manifest.samples,
+        manifest.samples - len(values.get("unreadable", {})),
         accuracy,
         tuple(name for name in manifest.paths() if name),
         size,
         str(manifest.made.get("made", ""))[:10],
-        f"unfinished: {total - left} of {total} shards" if left or not done else "",
+        f"unfinished: {shards_there(manifest, lacking)}" if lacking or not done else "",
     )
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,6 +17,7 @@ from torch import Tensor
 from inspect_fer.files import write_whole
 from inspect_fer.internals import layer_rows
 from inspect_fer.models.checkpoint import fingerprint
+from inspect_fer.runs.group import Group, brief
 from inspect_fer.schema import Classifier, ModelCard, Samples
 
 SCHEMA = 2
@@ -27,44 +28,13 @@ SHARD = 1024
 
 
 @dataclass(frozen=True)
-class Group:
-    """Methods that were asked for together: they share passes, and a shard of theirs is made in one go.
-
-    methods: by the name of their results: the method with its options, the layer it reads, where its maps lie
-    options: what `explain` is told; none where the maps were given and cannot be made again
-    limit: only the first so many samples are explained; None: all
-    few: methods at the resolution of the input, which keep the predicted and the given class only
-    """
-
-    methods: Mapping[str, Mapping[str, Any]]
-    options: Mapping[str, Any] | None
-    limit: int | None = None
-    few: tuple[str, ...] = ()
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """From plain values, as in the manifest."""
-        return cls(values["methods"], values["options"], values["limit"], tuple(values["few"]))
-
-    def as_dict(self) -> dict[str, Any]:
-        """As plain values."""
-        return {"methods": dict(self.methods), "options": self.options, "limit": self.limit, "few": list(self.few)}
-
-    def without(self, names: Iterable[str]) -> "Group":
-        """The same, less some methods."""
-        kept = {name: entry for name, entry in self.methods.items() if name not in set(names)}
-        return Group(kept, self.options, self.limit, tuple(name for name in self.few if name in kept))
-
-    def rows(self, start: int, count: int) -> int:
-        """How many of `count` samples from `start` on are explained."""
-        return count if self.limit is None else max(0, min(count, self.limit - start))
-
-
-@dataclass(frozen=True)
 class Manifest:
     """`run.json`: what the run is of, what it is to hold, and how it is cut into shards.
 
-    model: origin, sha256, parameters; dataset: how to read it again, counts, dropped rows; size, count: of the shards
+    model: origin, sha256, parameters; dataset: how to read it again, counts, dropped rows
+    groups: what is explained, and how; the answers come with the first
+    samples: of the dataset, readable or not; shard: how many of them a shard holds
+    threads: with which each process computes, the same for good: sums of another number of them have other last bits
     made: by what, when, where, with which versions
     """
 
@@ -88,8 +58,8 @@ class Manifest:
 
     def path(self, name: str, number: int) -> Path:
         """Where the shard of a method lies within the run, or that of the answers ("")."""
-        entries = {known: entry for group in self.groups for known, entry in group.methods.items()}
-        return Path(str(entries[name]["folder"]) if name else ANSWERS, f"shard-{number:05d}.safetensors")
+        folder = str(self.group(name).methods[name]["folder"]) if name else ANSWERS
+        return Path(folder, f"shard-{number:05d}.safetensors")
 
     def explained(self, name: str, number: int) -> int:
         """How many samples, readable or not, the shard of that number is to hold of a method."""
@@ -117,11 +87,37 @@ class Manifest:
         words = json.dumps([self.model["sha256"], card, asked], sort_keys=True)
         return hashlib.sha256(words.encode()).hexdigest()
 
-    def grown(self, group: Group) -> "Manifest":
-        """The same run with more methods; those of the same name give way."""
-        first, *others = (old if old == group else old.without(group.methods) for old in self.groups)
-        kept = (first, *(old for old in others if old.methods))  # the answers come with the first, whatever it explains
-        return replace(self, groups=kept if group in kept or not group.methods else (*kept, group))
+    def differences(self, name: str, asked: Group) -> str:
+        """How a method that it holds was made otherwise than it is asked for now, in words; "" where it was not."""
+        held = self.group(name)
+        if name not in held.methods:
+            return ""
+        if held.options is None:
+            return "they were given to save_run"
+        before, now = held.told(name), asked.told(name)
+        return "; ".join(
+            f"{option}: {brief(before.get(option))}, not {brief(now.get(option))}"
+            for option in {**before, **now}
+            if before.get(option) != now.get(option)
+        )
+
+    def grown(self, asked: Group) -> "Manifest":
+        """The same run with more methods, and more samples explained by those that it holds alike, never fewer.
+
+        Those that were made otherwise give way.
+        """
+        lacking = asked.without(name for name in asked.methods if self._covers(name, asked))
+        if not self.groups:
+            return replace(self, groups=(lacking,))
+        first, *others = (old.without(lacking.methods) for old in self.groups)
+        held = (first, *(old for old in others if old.methods))  # the answers come with the first, whatever it explains
+        return replace(self, groups=(*held, lacking) if lacking.methods else held)
+
+    def _covers(self, name: str, asked: Group) -> bool:
+        """Whether a method is held as it is asked for, of as many samples at least."""
+        held = self.group(name)
+        alike = name in held.methods and not self.differences(name, asked)
+        return alike and held.rows(0, self.samples) >= asked.rows(0, self.samples)
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values, the methods of all groups beside them for whoever reads the file."""

@@ -11,8 +11,10 @@ import torch
 
 from inspect_fer.errors import RunError
 from inspect_fer.runs.faces import store_faces
-from inspect_fer.runs.folder import finish, open_run, require_free, take_place
-from inspect_fer.runs.plan import SHARD, Group, Manifest, begun, contents, place_of, write_json
+from inspect_fer.runs.folder import finish, open_run, take_place
+from inspect_fer.runs.group import Group
+from inspect_fer.runs.plan import SHARD, Manifest, begun, contents, place_of, write_json
+from inspect_fer.runs.standing import require_free
 from inspect_fer.runs.store import write_answers, write_maps
 from inspect_fer.schema import Classifier, Explanation, Prediction, Run, Samples
 

@@ -6,7 +6,7 @@ written aside and renamed when whole; the header's checksum is over the tensors,
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,12 @@ def write_shard(path: Path, tensors: Tensors, about: Mapping[str, Any]) -> None:
 
 def about(path: Path) -> dict[str, Any]:
     """What the header says. Raises RunError for what is no shard."""
-    return _opened(path, only_header=True)[1]
+    return _opened(path, ())[1]
+
+
+def peek(path: Path, names: Container[str]) -> tuple[Tensors, dict[str, Any]]:
+    """Some tensors and the header, the checksum not looked at. Raises RunError for what is no shard."""
+    return _opened(path, names)
 
 
 def read_shard(path: Path) -> tuple[Tensors, dict[str, Any]]:
@@ -41,11 +46,12 @@ def read_shard(path: Path) -> tuple[Tensors, dict[str, Any]]:
     return tensors, header
 
 
-def _opened(path: Path, *, only_header: bool = False) -> tuple[Tensors, dict[str, Any]]:
+def _opened(path: Path, names: Container[str] | None = None) -> tuple[Tensors, dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             header: dict[str, Any] = json.loads(file.metadata()["shard"])
-            tensors = {} if only_header else {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            read = [name for name in file.keys() if names is None or name in names]  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in read}
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as problem:
         raise RunError(f"{path} cannot be read: {problem}. {AGAIN}") from problem
     return tensors, header

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inspect_fer.errors import RunError
-from inspect_fer.runs.shards import AGAIN, Tensors, packed, read_shard, unpacked, write_shard
+from inspect_fer.runs.shards import AGAIN, Tensors, packed, peek, read_shard, unpacked, write_shard
 from inspect_fer.schema import Explanation, Footprint, ModelCard, Prediction
 
 KEPT = ("layer", "input_size", "class_free", "relative", "fusion", "deviation", "same_as", "broken_layer")
@@ -86,12 +86,24 @@ def read_answers(paths: Sequence[Path], card: ModelCard) -> tuple[Prediction, di
 
 def _answered(path: Path) -> tuple[Tensors, dict[str, Any]]:
     """A shard of answers; samples whose answer is not a number are among those that could not be read."""
-    tensors, header = read_shard(path)
+    return _finite(*read_shard(path))
+
+
+def _finite(tensors: Tensors, header: dict[str, Any]) -> tuple[Tensors, dict[str, Any]]:
     finite = tensors["logits"].isfinite().all(dim=1)
     told = list(zip(header["ids"], finite.tolist(), strict=True))
     header["ids"] = [name for name, is_number in told if is_number]
     header["unreadable"] |= {name: NO_NUMBER for name, is_number in told if not is_number}
     return {name: values[finite] for name, values in tensors.items()}, header
+
+
+def glance(path: Path) -> tuple[tuple[str, ...], Tensor, Tensor] | None:
+    """Ids, logits and labels of a shard of answers, without a look at its checksum; nothing where it cannot be read."""
+    try:
+        tensors, header = _finite(*peek(path, ("logits", "labels")))
+    except (RunError, KeyError, ValueError, IndexError):
+        return None
+    return tuple(header["ids"]), tensors["logits"], tensors["labels"]
 
 
 def read_features(paths: Sequence[Path]) -> Tensor:
@@ -133,6 +145,9 @@ class StoredMaps(Mapping[str, Explanation]):
         found = found.of([row for row, sample in enumerate(found.ids) if sample in self._rows])
         rows = torch.tensor([self._rows[sample] for sample in found.ids], dtype=torch.int64)
         return replace(found, confidence=self.prediction.confidence[rows])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.places  # no map is read for that
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.places)

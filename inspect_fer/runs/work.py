@@ -17,8 +17,9 @@ from inspect_fer.explain import Examined, examine, explain, make_method
 from inspect_fer.explain.method import Method
 from inspect_fer.models.checkpoint import fingerprint, load
 from inspect_fer.runs.faces import samples_of
+from inspect_fer.runs.group import Group
 from inspect_fer.runs.manifest import read_manifest
-from inspect_fer.runs.plan import Group, Manifest, contents, targets_of
+from inspect_fer.runs.plan import Manifest, contents, targets_of
 from inspect_fer.runs.shards import read_shard
 from inspect_fer.runs.store import write_answers, write_maps
 from inspect_fer.schema import Classifier, Prediction, Samples
@@ -89,16 +90,24 @@ class Job:
 
     def _make(self, part: Part) -> bool:
         """Make what is not there as it should be; whether there was anything."""
-        rows, made = self.manifest.rows(part.number), False
-        for place, group in enumerate(self.manifest.groups):
-            faces = part.first(group.rows(rows.start, rows.stop - rows.start))
-            held = part.contents if len(faces) == len(part.faces) else contents(faces)  # less: a limit
-            wanted = dict.fromkeys(group.methods, held) if len(faces) else {}
-            wanted |= {} if place else {"": part.contents}
+        made = False
+        for group, faces, wanted in self.wanted(part):
             if not all(self._holds(name, self.path(name, part.number), held) for name, held in wanted.items()):
                 self._fill(part, faces, group, wanted)
                 made = True
         return made
+
+    def wanted(self, part: Part) -> Iterator[tuple[Group, Samples, dict[str, str]]]:
+        """Each group with the samples of the part that it explains, and which shards follow from them.
+
+        The answers ("") come with the first group; with the name of a shard goes the hash of the samples that it is of.
+        """
+        rows = self.manifest.rows(part.number)
+        for place, group in enumerate(self.manifest.groups):
+            faces = part.first(group.rows(rows.start, rows.stop - rows.start))
+            held = part.contents if len(faces) == len(part.faces) else contents(faces)  # less: a limit
+            wanted = dict.fromkeys(group.methods, held) if len(faces) else {}
+            yield group, faces, wanted | ({} if place else {"": part.contents})
 
     def path(self, name: str, number: int) -> Path:
         """Where the shard of a method lies, or of the answers ("")."""

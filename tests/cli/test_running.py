@@ -1,6 +1,7 @@
 """`run` in parts and again, `runs`, `verify`, `rm`."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def test_runs_are_listed_verified_and_removed_after_asking(call):
     assert "first" in out
     code, out, _ = call("verify reports/first --samples 5")
     assert (code, "5 samples of reports/first: as the network says" in out) == (0, True)
+    assert "Ids, labels and pixels of 3 shards are those of the dataset, of 3 in all." in out
     assert call("rm reports/first", typed="n\n")[0] == 0
     assert Path("reports/first/run.json").is_file()
     assert "removed reports/first" in call("rm reports/first", typed="y\n")[1]
@@ -87,8 +89,59 @@ def test_a_list_of_runs_for_programs_and_for_a_narrow_terminal(call, monkeypatch
 
 def test_few_explained_of_all_are_told(call, net):
     code, out, err = call(f"{RUN.format(net=net)} --limit 1 --out reports/few")
-    assert (code, "1 of 21 faces are explained; the same without --limit" in out) == (0, True), err
+    told = "1 of 21 faces are explained by grad-cam, layer-cam; the same without --limit explains the rest."
+    assert (code, told in out) == (0, True), err
     assert "21 faces, 1 method: " in call(f"run -m {net} -d synthetic:21 --limit 1 --out reports/one")[1]
+
+
+@pytest.mark.usefixtures("first")
+def test_a_smaller_limit_and_other_options_lose_nothing(call, net):
+    held = {path: path.read_bytes() for path in Path("reports/first").rglob("shard*")}
+    code, out, err = call(f"{RUN.format(net=net)} --limit 4 --out reports/first")
+    assert (code, "are explained" in out) == (0, False), err
+    code, _, err = call(f"{RUN.format(net=net).replace('all', 'predicted')} --out reports/first")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "reports/first holds grad-cam, layer-cam made otherwise (targets: all, not predicted). Name another" in err
+    assert {path: path.read_bytes() for path in Path("reports/first").rglob("shard*")} == held
+
+
+def test_a_dry_run_counts_what_is_missing_and_writes_nothing(call, net):
+    code, out, err = call(f"{RUN.format(net=net)} --limit 5 --out reports/dry --dry-run")
+    assert code == 0, err
+    assert "16 faces to predict only: " in out
+    assert "5 of 5 shards are missing in reports/dry, about " in out  # answers: 3, and 1 of each method
+    assert "5 faces to explain" in out
+    assert not Path("reports").exists()
+    call(f"{RUN.format(net=net)} --shard 1/3 --out reports/dry")
+    out = call(f"{RUN.format(net=net)} --shard 2/3 --out reports/dry --dry-run")[1]
+    assert "3 of 3 shards are missing in reports/dry" in out
+    assert "8 faces to explain" in out
+    out = call(f"{RUN.format(net=net)} --out reports/dry --dry-run")[1]
+    assert "6 of 9 shards are missing in reports/dry" in out
+    assert "13 faces to explain" in out
+    out = call(f"{RUN.format(net=net)} --shard 1/3 --out reports/dry --dry-run")[1]
+    assert out == "All 3 shards of reports/dry are there; the run would only look them through.\n"
+
+
+@pytest.mark.usefixtures("first")
+def test_labels_that_have_changed_since_are_told(call, monkeypatch):
+    from inspect_fer.runs import work
+
+    read = work.samples_of
+    monkeypatch.setattr(work, "samples_of", lambda *args: replace(found := read(*args), labels=(found.labels + 1) % 7))
+    code, _, err = call("verify reports/first --samples 1")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "ids, labels or pixels differ in shard 0, 1, 2. Start the same run again" in err
+
+
+@pytest.mark.usefixtures("first")
+def test_nothing_is_removed_where_nobody_answers(call):
+    code, _, err = call("rm reports/first")
+    assert (code, err.endswith("reports/first was not removed: nobody answered. --yes removes without asking.\n")) == (
+        2,
+        True,
+    )
+    assert Path("reports/first/run.json").is_file()
 
 
 @pytest.mark.usefixtures("first")
@@ -107,6 +160,7 @@ def test_a_run_is_removed_once_and_a_link_not_at_all(call):
         ("runs nowhere", "There is no run in nowhere."),
         ("rm nowhere", "nowhere holds no run; only runs are removed."),
         ("verify nowhere", "nowhere holds no run"),
+        ("{run} --out ''", "--out is empty; name the run's folder"),
         ("{run} --out reports/x --shard 3", "A share is i/n, such as 3/20, not '3'."),
         ("{run} --out reports/x --shard 3/2", "not 3/2"),
         ("run -m {net} -d synthetic:21 --methods , --out reports/x", "Name a method with --methods"),

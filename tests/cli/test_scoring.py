@@ -177,6 +177,13 @@ def test_nothing_is_replaced_unless_asked(call, net, pictures, folder):
     assert sorted(path.name for path in folder.iterdir()) == ["faces", "net.safetensors", "scores.csv"]
 
 
+def test_a_place_that_cannot_be_written_is_told_before_the_work(call, net, pictures, monkeypatch):
+    monkeypatch.setattr("inspect_fer.scoring.score_files", lambda *_, **__: pytest.fail("worked for nothing"))
+    code, _, err = call(f"score {pictures.name} --out /proc/s3.csv --model {net}")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("inspect-fer: /proc/s3.csv: ")
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
@@ -185,6 +192,7 @@ def test_nothing_is_replaced_unless_asked(call, net, pictures, folder):
         ("score bad --out s.csv", "None of the 1 pictures of bad could be read"),
         ("score faces --out faces", "faces is there already"),
         ("score faces --out net.safetensors/s.csv", "Name a place that can be written"),
+        ("score faces --out /proc/s3.csv", "inspect-fer: /proc/s3.csv: "),
         ("score faces --out s.csv --model basline", "Did you mean"),
         ("score faces --out s.csv --model wide.safetensors", "takes 24 x 48"),
         ("score faces --out s.csv --round 99", "--round"),

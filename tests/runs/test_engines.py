@@ -1,7 +1,12 @@
 """Whoever makes the shards, the run ends with the same bytes."""
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -40,6 +45,37 @@ def _die(*_):
     import os
 
     os._exit(9)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_a_parent_that_was_killed(checkpoint, tmp_path, how):
+    script = [sys.executable, str(Path(__file__).with_name("orphans.py")), str(checkpoint), str(tmp_path / "run")]
+    parent = subprocess.Popen(script, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    begun = lambda: [int(path.name.partition("-")[2]) for path in (tmp_path / "run").glob("worker-*")]  # noqa: E731
+    try:
+        assert _soon(lambda: len(begun()) == 2)
+        parent.send_signal(how)
+        parent.wait()
+        assert _soon(lambda: not any(map(_lives, begun())))
+    finally:
+        parent.kill()
+        parent.wait()
+        for worker in filter(_lives, begun()):
+            os.kill(worker, signal.SIGKILL)
+
+
+def _soon(true, seconds=60):
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.05)
+    return true()
+
+
+def _lives(process):
+    """Whether it is there, and no zombie that nobody has waited for."""
+    with suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """A run goes on where it was stopped, and ends with the bytes of one that was not."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -103,21 +104,64 @@ def test_a_shard_damaged_by_hand_is_found_and_made_again(model, faces, tmp_path,
     same(run.folder, tmp_path / "whole")
 
 
-def test_other_methods_are_put_beside_and_a_changed_option_never_meets_an_old_shard(
-    model, faces, tmp_path, monkeypatch
-):
+def shards(folder):
+    return {path: path.read_bytes() for path in folder.rglob("shard*")}
+
+
+def test_other_methods_are_put_beside(model, faces, tmp_path, monkeypatch):
     run = made(tmp_path / "run", model, faces)
-    numbers = count_shards(monkeypatch)
-    made(run.folder, model, faces, ["occlusion?window=16&stride=8"])
+    held, numbers = shards(run.folder), count_shards(monkeypatch)
+    both = made(run.folder, model, faces, ["grad-cam", "occlusion?window=16&stride=8"])
     assert numbers == [0, 1, 2, 3]
-    numbers.clear()
-    changed = made(run.folder, model, faces, ["occlusion?window=8&stride=8"])
-    assert numbers == [0, 1, 2, 3]
-    assert changed.explanations["occlusion"].maps.shape[2:] == (4, 4)
-    assert set(changed.explanations) == {"grad-cam", "occlusion"}
-    numbers.clear()
-    assert made(run.folder, model, faces, targets="predicted").explanations["grad-cam"].maps.shape[1] == 1
-    assert numbers == [0, 1, 2, 3]
+    assert list(both.explanations) == ["grad-cam", "occlusion"]
+    assert len(shards(run.folder)) == 12
+    assert {path: shards(run.folder)[path] for path in held} == held
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "says"),
+    [
+        ("grad-cam", {"targets": "predicted"}, "grad-cam made otherwise (targets: all, not predicted)"),
+        ("grad-cam", {"layer": "blocks.2.relu"}, "grad-cam made otherwise (layer: blocks.3.relu, not blocks.2.relu)"),
+        ("grad-cam", {"memory": "2GB"}, "grad-cam made otherwise (memory: 1GB, not 2GB)"),
+        ("occlusion?window=8&stride=8", {}, "occlusion made otherwise (window: 16, not 8)"),
+        ("saliency", {"every_class": True}, "saliency made otherwise (classes: two of each, not every one)"),
+    ],
+)
+def test_maps_made_otherwise_are_never_lost_or_met_by_others(model, faces, tmp_path, method, options, says):
+    run = made(tmp_path / "run", model, faces, ["grad-cam", "saliency", "occlusion?window=16&stride=8"])
+    held, words = shards(run.folder), (run.folder / "run.json").read_bytes()
+    with pytest.raises(RunError, match=re.escape(f"run holds {says}. Name another folder, or replace the whole run")):
+        made(run.folder, model, faces, [method], **options)
+    assert (shards(run.folder), (run.folder / "run.json").read_bytes()) == (held, words)
+    whole = made(run.folder, model, faces, [method], overwrite=True, **options)
+    assert len(shards(run.folder)) == 8  # nothing of the old run stays
+    assert len(whole.explanations) == 1
+
+
+def test_the_same_options_in_other_words_are_the_same(model, faces, tmp_path):
+    run = made(tmp_path / "run", model, faces)
+    held = shards(run.folder)
+    made(run.folder, model, faces, memory="1GB", layer="blocks.3.relu")
+    assert shards(run.folder) == held
+
+
+def test_options_may_change_before_there_is_a_map(model, faces, tmp_path, same):
+    run = made(tmp_path / "run", model, faces, TWO, targets="predicted")
+    for path in run.folder.glob("maps/layer-cam/*/shard*"):
+        path.unlink()
+    changed = made(run.folder, model, faces, ["layer-cam"])
+    assert {name: found.maps.shape[1] for name, found in changed.explanations.items()} == {
+        "grad-cam": 1,
+        "layer-cam": 7,
+    }
+
+
+def test_what_was_begun_aside_with_other_options_gives_way(model, faces, tmp_path, same):
+    whole, run = made(tmp_path / "whole", model, faces), made(tmp_path / "run", model, faces, [])
+    made(tmp_path / ".run.new", model, faces, layer="blocks.2.relu")
+    made(run.folder, model, faces, overwrite=True)
+    same(run.folder, whole.folder)
 
 
 def test_edited_pixels_never_meet_an_old_shard(model, tmp_path, monkeypatch):
@@ -136,8 +180,12 @@ def test_another_network_or_dataset_is_another_run(model, faces, tmp_path):
     other = replace(model, card=replace(model.card, mean=(0.4,)))
     for changes, says in (
         ({"model": other}, "another preprocessing"),
-        ({"faces": faces[:9]}, "another dataset|another number of samples"),
-        ({"shard": 5}, "another size of a shard"),
+        ({"faces": faces[:9]}, r"another number of samples \(14, not 9\)"),
+        (
+            {"faces": samples_for(model.card, "synthetic:14", "select")},
+            r"another dataset \(synthetic:14.*not synthetic:14",
+        ),
+        ({"shard": 5}, r"another size of a shard \(4, not 5\)"),
     ):
         with pytest.raises(RunError, match=f"holds a run of ({says}).*--force"):
             made(tmp_path / "run", **{"model": model, "faces": faces} | changes)
@@ -206,9 +254,15 @@ def test_a_run_with_a_limit_is_completed_without_one_and_back(model, faces, tmp_
     numbers = count_shards(monkeypatch)
     made(run.folder, model, faces, TWO)
     assert numbers == []
-    assert len(made(run.folder, model, faces, TWO, limit=6).explanations["layer-cam"]) == 6
-    assert numbers == [1]
-    options = {"shard": 4, "threads": 1, "targets": "all"}
+    words = (run.folder / "run.json").read_bytes()
+    assert len(made(run.folder, model, faces, TWO, limit=6).explanations["layer-cam"]) == 14  # more is there: kept
+    assert numbers == []
+    assert (run.folder / "run.json").read_bytes() == words
+    same(run.folder, whole.folder)
+
+
+def test_a_shard_of_which_too_few_are_explained_is_missing(model, faces, tmp_path):
+    run, options = made(tmp_path / "run", model, faces, TWO, limit=6), {"shard": 4, "threads": 1, "targets": "all"}
     assert make_part(run.folder, model, faces, TWO, part=(1, 2), **options) is None  # shard 1 holds two of four faces
 
 

@@ -65,6 +65,30 @@ def test_predictions_open_with_pandas(run):
     assert len(table) == 14
 
 
+@pytest.mark.parametrize(
+    ("column", "says"), [("label", "id, label or logits"), ("predicted", "predicted"), ("confidence", "confidence")]
+)
+def test_a_table_that_says_otherwise_than_the_answers_is_found_and_written_anew(run, model, faces, column, says):
+    path = run.folder / "predictions.parquet"
+    content, table = path.read_bytes(), pd.read_parquet(path)
+    table[column] = (table[column] + 1) % 7
+    table.to_parquet(path, index=False)
+    for use in (open_run, verify):
+        with pytest.raises(RunError, match=f"the {says} in predictions.parquet is not what its answers say. Start"):
+            use(run.folder)
+    make_run(run.folder, model, faces, [])
+    assert path.read_bytes() == content
+
+
+def test_a_table_of_fewer_rows_or_other_ids_is_found(run):
+    path = run.folder / "predictions.parquet"
+    table = pd.read_parquet(path)
+    for other in (table[:-1], table.assign(id=table["id"] + "x")):
+        other.to_parquet(path, index=False)
+        with pytest.raises(RunError, match="id, label or logits in predictions.parquet is not what"):
+            open_run(run.folder)
+
+
 def test_faces_are_read_again_from_their_dataset(run, faces):
     again = faces_of(run)
     assert torch.equal(again.pixels, faces.pixels)
@@ -105,7 +129,7 @@ def test_what_does_not_belong_together_is_no_run(run, model, faces, tmp_path):
 
 def test_a_taken_folder_is_told_before_the_work(model, faces, tmp_path, monkeypatch):
     (tmp_path / "thesis.tex").write_text("...")
-    monkeypatch.setattr("inspect_fer.runs.make.examine", lambda *_, **__: pytest.fail("worked for nothing"))
+    monkeypatch.setattr("inspect_fer.runs.trying.examine", lambda *_, **__: pytest.fail("worked for nothing"))
     with pytest.raises(RunError, match="is there already"):
         make_run(tmp_path, model, faces, ["grad-cam"])
 

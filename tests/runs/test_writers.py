@@ -65,7 +65,7 @@ def test_two_that_begin_together_with_other_methods_keep_both(make, tmp_path, mo
     """The second begins and ends between the moment when the first looked for a run and when it writes."""
     from inspect_fer.runs import make as making
 
-    group, met = making._group, []
+    group, met = making.asked_for, []
 
     def slow(*args, **options):
         if not met:
@@ -73,7 +73,7 @@ def test_two_that_begin_together_with_other_methods_keep_both(make, tmp_path, mo
             make(tmp_path / "run", "layer-cam")
         return group(*args, **options)
 
-    monkeypatch.setattr(making, "_group", slow)
+    monkeypatch.setattr(making, "asked_for", slow)
     run = make(tmp_path / "run", "grad-cam")
     assert list(run.explanations) == ["layer-cam", "grad-cam"]
     make(tmp_path / "whole", "layer-cam")
@@ -154,13 +154,26 @@ def test_a_run_is_removed_with_what_is_aside_or_stays_whole(make, tmp_path, monk
 
 def test_where_nothing_can_be_written_is_told_before_the_work(make, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("...")
-    monkeypatch.setattr("inspect_fer.runs.make.examine", lambda *_, **__: pytest.fail("worked for nothing"))
+    monkeypatch.setattr("inspect_fer.runs.trying.examine", lambda *_, **__: pytest.fail("worked for nothing"))
     with pytest.raises(RunError, match=r"file/sub/run cannot be written: .*file is no folder. Name another folder"):
         make(tmp_path / "file" / "sub" / "run", "grad-cam")
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(RunError, match="may not be written to. Name another folder"):
         make(tmp_path / "new" / "run", "grad-cam")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_place_that_only_seems_writable_is_told_before_the_work_too(make, monkeypatch):
+    monkeypatch.setattr("inspect_fer.runs.trying.examine", lambda *_, **__: pytest.fail("worked for nothing"))
+    with pytest.raises(RunError, match=r"^/proc/x/y cannot be written: .*\. Name another folder\.$"):
+        make("/proc/x/y", "grad-cam")
+
+
+def test_what_is_no_run_is_not_replaced_and_no_force_advised(make, tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("...")
+    with pytest.raises(RunError, match="holds no run; only runs are replaced. Name another folder.$"):
+        make(tmp_path / "thesis", "grad-cam", overwrite=True)
 
 
 def test_room_is_only_asked_for_where_it_lacks(make, tmp_path, monkeypatch):
