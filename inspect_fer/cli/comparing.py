@@ -3,14 +3,13 @@
 import shlex
 import sys
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from inspect_fer.cli.terminal import Force
 from inspect_fer.errors import ConfigError
-from inspect_fer.files import write_whole
+from inspect_fer.files import try_writing, write_whole
 from inspect_fer.lookup import lookup
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def compare_runs(
         raise ConfigError(f"{out} is there already. Name another file{'' if out.is_dir() else ', or use --force'}.")
     write = lookup(FORMATS, _form(kind, out), "format")
     if out is not None:
-        _require_room(out)
+        try_writing(out)
     found = compare([open_run(folder) for folder in runs], Asked(limit, resamples, seed))
     if out is None and kind in {"json", "csv"}:
         typer.echo(write(found, "").rstrip("\n"))
@@ -59,12 +58,6 @@ def compare_runs(
     if out is not None:
         write_whole(out, write(found, shlex.join(["inspect-fer", *sys.argv[1:]])).encode())
         typer.echo(f"{out} ({in_words(out.stat().st_size)})")
-
-
-def _require_room(out: Path) -> None:
-    """Raise the OSError now that writing this file would end with."""
-    with TemporaryFile(dir=next(folder for folder in out.absolute().parents if folder.exists())):
-        pass
 
 
 def _form(kind: str | None, out: Path | None) -> str:
@@ -111,32 +104,35 @@ def _table(*columns: str, left: int = 1) -> "Table":
 
 
 def _scores(found: "Comparison", rows: "list[Row]", title: str, last: str) -> "Table":
+    from inspect_fer.report.compare_tables import shown
+
     table, gap = _table(title, *found.names, last), "\n" if len(found.names) > 2 else " "
     for row in rows:
-        end = f"{row.faces:,}" if last == "faces" else _number(row.always)
-        table.add_row(row.name, *(_shown(cell, gap) for cell in row.cells), end)
+        end = f"{row.faces:,}" if last == "faces" else shown(row.always, row.name)
+        table.add_row(row.name, *(_shown(cell, row.name, gap) for cell in row.cells), end)
     return table
 
 
-def _shown(cell: "Cell", gap: str) -> str:
-    span = "" if cell.interval is None else f"{gap}({cell.interval[0]:.2f}, {cell.interval[1]:.2f})"
-    return f"{'* ' if cell.best else ''}{_number(cell.value)}{span}"
+def _shown(cell: "Cell", name: str, gap: str) -> str:
+    from inspect_fer.report.compare_tables import shown
 
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"
+    span = "" if cell.interval is None else f"{gap}({100 * cell.interval[0]:.1f}, {100 * cell.interval[1]:.1f})"
+    return f"{'* ' if cell.best else ''}{shown(cell.value, name)}{span}"
 
 
 def _tests(found: "Comparison") -> "Table":
     """A line a pair: who alone is right how often, and whether that is chance."""
     from inspect_fer.report.compare_tables import in_words, signed
 
+    def percent(share: float) -> str:
+        return signed(100 * share, 1)
+
     heading = "McNemar p" if len(found.pairs) == 1 else "McNemar p\n(Holm)"
     table = _table("pair", "only 1st\nright", "only 2nd\nright", heading, "accuracy\n1st - 2nd", "macro F1\n1st - 2nd")
     for pair in found.pairs:
         alone = [str(pair.outcomes[name]) for name in ("only the first", "only the second")]
         apart = [
-            "" if one is None else f"{signed(one.value, 3)}\n({', '.join(signed(end, 2) for end in one.interval)})"
+            "" if one is None else f"{percent(one.value)} %\n({', '.join(map(percent, one.interval))})"
             for one in pair.differences.values()
         ]
         table.add_row("\n".join(found.names[row] for row in pair.runs), *alone, in_words(pair.corrected), *apart)
@@ -146,7 +142,7 @@ def _tests(found: "Comparison") -> "Table":
 def _print_answers(console: "Console", found: "Comparison", pair: "Pair") -> None:
     """Print how often and how two networks disagree, and on which faces most certainly."""
     first, second = (found.names[row] for row in pair.runs)
-    share = f"{pair.differ:,} of {pair.faces:,} faces ({pair.differ / pair.faces:.1%})"
+    share = f"{pair.differ:,} of {pair.faces:,} faces ({100 * pair.differ / pair.faces:.1f} %)"
     console.print(f"{first} and {second} answer differently on {share}")
     table = _table(f"{first} says", f"{second} says", "faces", left=2)
     for *answers, count in pair.most(found.class_names):
@@ -155,7 +151,7 @@ def _print_answers(console: "Console", found: "Comparison", pair: "Pair") -> Non
         console.print(table)
     table = _table("most certain", "given", first, second, left=2)
     for face in pair.disagreeing[:5]:
-        said = [f"{name} {sure:.0%}" for name, sure in zip(face.answers, face.confidences, strict=True)]
+        said = [f"{name} {100 * sure:.0f} %" for name, sure in zip(face.answers, face.confidences, strict=True)]
         table.add_row(face.id, face.label, *said)
     if pair.disagreeing:
         console.print(table)

@@ -30,7 +30,11 @@ def report_run(
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="Show so many faces at most.")] = 500,
     scale: Annotated[
-        str, typer.Option(help="Full colour is the peak of each map (own), of its face (image), or of all (shared).")
+        str,
+        typer.Option(
+            help="Full colour is the peak of each map (own), of its face (image), or of all (shared); "
+            "of maps as fine as the image the 99th percentile counts as the peak."
+        ),
     ] = "image",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The folder to write into; by default the run's.")

@@ -13,7 +13,7 @@ from torch import Tensor
 from inspect_fer.render.look import AMOUNT, FIRST, INK, LINE, MUTED, NOTE, PAPER, SECOND, THIRD, axes, figure
 
 By = Literal["count", "row", "column"]
-BY_NOTES = {"count": "faces", "row": "share of the true class", "column": "share of the predicted class"}
+BY_NOTES = {"count": "number of faces", "row": "share of the label", "column": "share of the answer"}
 
 
 def shares(matrix: Tensor | Sequence[Sequence[int]], by: By = "row") -> np.ndarray:
@@ -33,13 +33,13 @@ def confusion_figure(matrix: Tensor | Sequence[Sequence[int]], class_names: Sequ
     classes = len(class_names)
     side = 1.6 + 0.5 * classes
     drawing = figure(side + 0.4, side)
-    place = axes(drawing, 1, 1, 1, title=f"Confusion: {BY_NOTES[by]}", x="predicted", y="true")
+    place = axes(drawing, 1, 1, 1, title=f"Confusion: {BY_NOTES[by]}", x="answered", y="given")
     place.imshow(np.sqrt(level), cmap=AMOUNT, vmin=0, vmax=1)  # the root keeps small cells in sight
     place.set_xticks(range(classes), class_names, rotation=40, ha="right", rotation_mode="anchor", parse_math=False)
     place.set_yticks(range(classes), class_names, parse_math=False)
     place.spines[:].set_visible(False)
     for (row, column), count in np.ndenumerate(counts):
-        words = f"{count:.0f}" if by == "count" else f"{100 * level[row, column]:.0f}"
+        words = f"{count:.0f}" if by == "count" else f"{100 * level[row, column]:.0f} %"
         shade = PAPER if level[row, column] > 0.4 else (INK if count else MUTED)
         place.text(column, row, words, ha="center", va="center", fontsize=7, color=shade)
     return drawing
@@ -67,7 +67,7 @@ def curves_figure(history: Sequence[Mapping[str, Any]]) -> Figure:
                 place.axvline(epochs[before] + 0.5, color=MUTED, linewidth=1, linestyle=":", label="fine-tuning")
         place.legend(frameon=False, fontsize=7, labelcolor=MUTED)
         if name == "accuracy":
-            place.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+            place.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
             place.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     return drawing
 
@@ -80,10 +80,10 @@ def reliability_figure(scores: Mapping[str, Any]) -> Figure:
     count = np.asarray(curve["count"], dtype=float)
     accuracy = np.array([np.nan if value is None else value for value in curve["accuracy"]])
     drawing = figure(3.2, 3.4)
-    error = "" if scores.get("ece") is None else f" · ECE {scores['ece']:.3f}"
-    place = axes(drawing, 1, 1, 1, title=f"Reliability{error}", x="confidence", y="accuracy")
+    error = "Reliability" if scores.get("ece") is None else f"Calibration error (ECE) {scores['ece']:.3f}"
+    place = axes(drawing, 1, 1, 1, title=error, x="confidence", y="accuracy")
     place.bar(middle, count / max(count.max(), 1) * 0.3, width * 0.92, color=LINE, label="faces in the bin")
-    place.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), label="as it should be")
+    place.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, linestyle=(0, (4, 3)), label="well calibrated")
     filled = count > 0
     place.plot(
         middle[filled], accuracy[filled], color=FIRST, marker="o", markersize=3.5, linewidth=1.6, label="network"

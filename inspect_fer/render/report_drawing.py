@@ -90,7 +90,7 @@ def describe(row: LayerRow) -> str:
 def network_figure(rows: Sequence[LayerRow], cam_layer: str = "") -> Figure:
     """Draw the same for a paper."""
     drawing = network_drawing(rows, cam_layer)
-    picture = figure(10, 2.6)
+    picture = figure(10, 3.8)
     place = axes(picture, 1, 1, 1, title="Height: size of a layer's maps; width: its channels")
     if any(slab.read for slab in drawing.slabs):
         place.text(1, 1.02, f"orange: what CAM methods read, {cam_layer}", transform=place.transAxes, **READ)
@@ -99,7 +99,7 @@ def network_figure(rows: Sequence[LayerRow], cam_layer: str = "") -> Figure:
     for slab in drawing.slabs:
         corner = slab.x, (TALL - slab.height) / 2
         place.add_patch(Rectangle(corner, slab.width, slab.height, color=SECOND if slab.read else FIRST, linewidth=0))
-    words: dict[str, Any] = {"fontsize": 6, "color": MUTED, "ha": "center", "parse_math": False}
+    words: dict[str, Any] = {"fontsize": 7, "color": MUTED, "ha": "center", "parse_math": False}
     for block in drawing.blocks:
         place.plot([block.x, block.x + block.width], [-14, -14], color=LINE, linewidth=1)
         place.text(block.x + block.width / 2, -18, block.name, va="top", **words)

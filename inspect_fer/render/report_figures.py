@@ -6,8 +6,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import Collection as Drawn
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.ticker import PercentFormatter
 from PIL import Image
 from torch import Tensor
 
@@ -21,10 +26,13 @@ DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))
 LIGHT = "#b9bdc4"
 """Of bars that stand beside the marked ones."""
 MEAN_FACE = 120
+FEW_FACES = 10
+"""A mean map of fewer faces says little of a class, and is marked."""
+TICKS = 7.0
 SHEET, MARGIN = (11.69, 8.27), 0.7
 """Pages of a PDF are A4 on its side, inches."""
-GROWN, DENSE = 1.4, 110
-"""How much larger than by itself a figure is on a page at most; pixels an inch of pictures."""
+GROWN, DENSE = 2.2, 110
+"""How much larger than by itself a figure is on a page at most, with all its words; pixels an inch of pictures."""
 
 Curve = tuple[str, np.ndarray, np.ndarray]
 """What the legend says, then x and y."""
@@ -61,6 +69,7 @@ def intervals_figure(scores: Mapping[str, Any], intervals: Mapping[str, Any]) ->
     for level, (_, row) in enumerate(rows):
         place.text(1.03, level, f"n = {row['support']}", va="center", **NOTE)
     place.set(xlim=(0, 1.01))
+    place.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     place.grid(axis="x", color=LINE, linewidth=0.6)
     place.set_axisbelow(True)
     _legend(drawing, columns=3)
@@ -92,7 +101,7 @@ def histograms_figure(
     """
     classes = list(next(iter(counts.values())))
     drawing = figure(1.1 + 2.1 * len(counts), 1.1 + 0.3 * len(classes))
-    drawing.suptitle(title, x=0.01, ha="left", fontsize=9, color=INK, fontweight="bold")
+    drawing.suptitle(title, x=0.01, y=0.98, va="top", ha="left", fontsize=9, color=INK, fontweight="bold")
     totals = {name: max(1, sum(found.values())) for name, found in counts.items()}
     most = max((count / totals[name] for name, found in counts.items() for count in found.values()), default=0) or 1
     for number, (name, found) in enumerate(counts.items()):
@@ -138,7 +147,8 @@ def mean_sheet(
 
 
 def _faces(counts: Sequence[int]) -> list[str]:
-    return [f"{count:,} faces" for count in counts]
+    words = ["no map", "1 face only", *(f"{count} faces, few" for count in range(2, FEW_FACES))]
+    return [words[count] if count < FEW_FACES else f"{count:,} faces" for count in counts]
 
 
 def picture_figure(image: Image.Image) -> Figure:
@@ -157,7 +167,7 @@ def words_figure(title: str, *columns: Sequence[tuple[str, str]]) -> Figure:
     words: dict[str, Any] = {"va": "top", "parse_math": False}
     drawing.text(0, 1, title, fontsize=17, color=INK, fontweight="bold", **words)
     pitch = min(0.25, (high - 0.7) / max(1, *map(len, columns)))
-    for left, name_width, room, lines in zip((0, 0.36), (0.22, 0.2), (20, 74), columns, strict=False):
+    for left, name_width, room, lines in zip((0, 0.42), (0.21, 0.17), (28, 62), columns, strict=False):
         for number, (name, value) in enumerate(lines):
             top, size = 1 - (0.6 + pitch * number) / high, 36 * pitch
             drawing.text(left, top, name, fontsize=size, color=MUTED, **words)
@@ -174,6 +184,7 @@ def on_page(drawing: Figure, caption: str) -> Figure:
     across, up = grown * width / SHEET[0], grown * height / SHEET[1]
     box = (1 - across) / 2, (1 - up) / 2, across, up
     drawing.set_size_inches(SHEET)
+    _enlarge(drawing, grown)
     below = 0.0
     for legend in drawing.legends:  # an outside legend with a place of its own is left out of the layout
         legend.set_bbox_to_anchor(box, drawing.transSubfigure)
@@ -185,6 +196,25 @@ def on_page(drawing: Figure, caption: str) -> Figure:
         words.set_position((box[0] + x * box[2], box[1] + y * box[3]))
     drawing.text(MARGIN / SHEET[0], 0.5 * MARGIN / SHEET[1], caption, wrap=True, va="center", **NOTE)
     return drawing
+
+
+def _enlarge(drawing: Figure, times: float) -> None:
+    """Let words, lines and dots grow with a figure."""
+    for place in drawing.axes:
+        for axis in (place.xaxis, place.yaxis):
+            axis.set_tick_params(labelsize=times * float(axis.get_tick_params().get("labelsize", TICKS)))
+            axis.labelpad *= times
+    ticks = {words for place in drawing.axes for axis in (place.xaxis, place.yaxis) for words in axis.get_ticklabels()}
+    for words in drawing.findobj(Text):
+        if words not in ticks:
+            words.set_fontsize(times * float(words.get_fontsize()))
+    for line in drawing.findobj(Line2D):
+        line.set_linewidth(times * line.get_linewidth())
+        line.set_markersize(times * line.get_markersize())
+    for drawn in drawing.findobj(Drawn):
+        drawn.set_linewidth([times * width for width in np.atleast_1d(drawn.get_linewidth())])
+        if isinstance(drawn, PathCollection):
+            drawn.set_sizes(times**2 * drawn.get_sizes())
 
 
 def _two_by_two(place: Axes, counts: np.ndarray) -> None:

@@ -21,12 +21,6 @@ def face_bytes(pixels: Tensor) -> bytes:
     return _webp(enlarge(pixels[None], (SIDE, SIDE))[0].round().byte().numpy())
 
 
-def row_bytes(pixels: Tensor) -> bytes:
-    """Faces (N, C, H, W) uint8 beside one another as WebP."""
-    tiles = enlarge(pixels, (SIDE, SIDE)).round().byte().numpy()
-    return _webp(np.concatenate(list(tiles), axis=1))
-
-
 def strip_bytes(tiles: Sequence[np.ndarray]) -> bytes:
     """Tiles (S, S, 4) uint8 of one size beside one another, each with a border of its own edge, as WebP.
 

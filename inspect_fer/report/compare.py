@@ -56,6 +56,8 @@ class Pair:
     differences: "accuracy" and "macro_f1" of the first minus the second
     outcomes: of the labelled samples, by OUTCOMES
     answers: (K, K) rows answers of the first, columns answers of the second; disagreeing: the most certain come first
+    pictured: likewise, but those first that both runs explain by their first common method
+    explained: how many faces both explain by it
     maps: by method
     """
 
@@ -68,6 +70,8 @@ class Pair:
     outcomes: dict[str, int]
     answers: Tensor
     disagreeing: tuple[Face, ...]
+    pictured: tuple[Face, ...]
+    explained: int
     maps: dict[str, Agreement]
 
     @property
@@ -187,6 +191,9 @@ def _pair(
     right_a, right_b = (a.predicted == labels)[known], (b.predicted == labels)[known]
     outcomes = [right_a & right_b, right_a & ~right_b, ~right_a & right_b, ~right_a & ~right_b]
     both = [name for name in runs[0].explanations if name in runs[1].explanations]
+    held = [frozenset(run.explanations[both[0]].ids if both else ()) for run in runs]
+    explained = held[0] & held[1]
+    drawn = torch.tensor([name in explained for name in ids], dtype=torch.bool)
     return Pair(
         runs=places,
         faces=len(ids),
@@ -199,14 +206,20 @@ def _pair(
         outcomes=dict(zip(OUTCOMES, (int(rows.sum()) for rows in outcomes), strict=True)),
         answers=disagreement(a.predicted, b.predicted, classes),
         disagreeing=_disagreeing(a, b, asked.shown),
+        pictured=_disagreeing(a, b, asked.shown, before=drawn),
+        explained=int(drawn.sum()),
         maps={name: map_agreement(name, runs, (a, b), asked.shown) for name in both},
     )
 
 
-def _disagreeing(a: Prediction, b: Prediction, shown: int) -> tuple[Face, ...]:
-    """Samples with two answers, those first of which the less certain network is the most certain."""
+def _disagreeing(a: Prediction, b: Prediction, shown: int, before: Tensor | None = None) -> tuple[Face, ...]:
+    """Samples with two answers, those first of which the less certain network is the most certain.
+
+    before: (N,) bool, the samples that come before all others
+    """
     rows = (a.predicted != b.predicted).nonzero().flatten()
     sure = torch.minimum(a.confidence, b.confidence)[rows]
+    sure = sure if before is None else sure + 2.0 * before[rows]  # no confidence is above 1
     chosen = rows[sure.argsort(descending=True, stable=True)][:shown].tolist()
     names = a.class_names
     return tuple(

@@ -1,7 +1,7 @@
 """A comparison as one HTML page that opens from disk with the network off, and its other forms."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -11,7 +11,16 @@ from inspect_fer.errors import FerError
 from inspect_fer.render import data_uri, enlarge, fine_note, overlay_pixels
 from inspect_fer.render.sheets import picture
 from inspect_fer.report.compare import Comparison, Face, Pair
-from inspect_fer.report.compare_tables import class_rows, csv_text, in_words, json_text, score_rows, signed, verdict
+from inspect_fer.report.compare_tables import (
+    class_rows,
+    csv_text,
+    in_words,
+    json_text,
+    score_rows,
+    shown,
+    signed,
+    verdict,
+)
 from inspect_fer.report.map_agreement import Apart
 from inspect_fer.report.page import environment, style_colours
 from inspect_fer.runs import faces_of
@@ -24,22 +33,24 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture with its words; remark: what is wrong with the map on it; fine: `Explanation.fine` of that."""
+    """A picture with its words; remark: what is wrong with the map on it; fine: of that; mapped: whether it has one."""
 
     uri: str
     alt: str
     words: str
     remark: str = ""
     fine: bool = False
+    mapped: bool = False
 
 
 @dataclass(frozen=True)
 class Card:
-    """A face as two networks see it: the face, then one picture each."""
+    """A face as two networks see it: the face, then one picture each, or their answers where it is not explained."""
 
     id: str
     note: str
     tiles: tuple[Tile, ...]
+    words: tuple[str, ...] = ()
 
 
 class Album:
@@ -86,7 +97,7 @@ class Album:
         drawn = overlay_pixels(pixels, one.evidence()[:, column : column + 1], zoom=zoom)[0, 0]
         remark = one.remark(0, column)
         said = f"{method} map for {target or 'any class'}, {words}{', ' + remark if remark else ''}"
-        return Tile(data_uri(picture(drawn), "webp"), said, words, remark, one.fine)
+        return Tile(data_uri(picture(drawn), "webp"), said, words, remark, one.fine, mapped=True)
 
 
 def page_text(found: Comparison, command: str) -> str:
@@ -107,6 +118,7 @@ def page_text(found: Comparison, command: str) -> str:
             in_words=in_words,
             fine_note_of=_fine_note_of,
             signed=signed,
+            in_percent=shown,
             title=" and ".join(found.names) if not several else f"{len(found.names)} runs",
             again=command,
             colours=style_colours(),
@@ -116,7 +128,7 @@ def page_text(found: Comparison, command: str) -> str:
 
 def _named(pairs: Sequence[Pair]) -> set[str]:
     """The faces that a page shows."""
-    shown = {face.id for pair in pairs for face in pair.disagreeing}
+    shown = {face.id for pair in pairs for face in pair.pictured}
     return shown | {face.id for pair in pairs for maps in pair.maps.values() for face in maps.apart[:SHOWN]}
 
 
@@ -133,7 +145,8 @@ def _pair_facts(found: Comparison, pair: Pair, album: Album) -> dict[str, Any]:
         "levels": (apart / apart.max().clamp(min=1)).tolist(),
         "counts": pair.answers.tolist(),
         "method": method,
-        "cards": [_disagreeing(found, pair, face, method, album) for face in pair.disagreeing],
+        "cards": (pictured := [_disagreeing(found, pair, face, method, album) for face in pair.pictured]),
+        "with_maps": sum(not card.words for card in pictured),
         "apart": {
             name: [_apart(found, pair, face, name, album) for face in maps.apart[:SHOWN]]
             for name, maps in pair.maps.items()
@@ -143,12 +156,19 @@ def _pair_facts(found: Comparison, pair: Pair, album: Album) -> dict[str, Any]:
 
 def _disagreeing(found: Comparison, pair: Pair, face: Face, method: str, album: Album) -> Card:
     """A face, and what each network answers, under its map for its own answer."""
-    views = [
-        album.view(run, method, face.id, answer, f"{found.names[run]}: {answer} {sure:.0%}")
+    said = [
+        f"{found.names[run]}: {answer} {100 * sure:.0f}\N{NO-BREAK SPACE}%"
         for run, answer, sure in zip(pair.runs, face.answers, face.confidences, strict=True)
     ]
-    given = f"given {face.label}" if face.label else "no label"
-    return Card(face.id, "", (album.face(pair.runs[0], face.id, given), *views))
+    plain = album.face(pair.runs[0], face.id, f"given {face.label}" if face.label else "no label")
+    views = [
+        album.view(run, method, face.id, answer, words)
+        for run, answer, words in zip(pair.runs, face.answers, said, strict=True)
+    ]
+    if not any(view.mapped for view in views):
+        return Card(face.id, "not explained" if pair.explained else "", (plain,), tuple(said))
+    views = [view if view.mapped else replace(view, remark="not explained") for view in views]
+    return Card(face.id, "", (plain, *views))
 
 
 def _apart(found: Comparison, pair: Pair, face: Apart, method: str, album: Album) -> Card:

@@ -70,6 +70,11 @@ def in_words(p: float | None) -> str:
     return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def shown(value: float | None, name: str, digits: int = 1) -> str:
+    """A score in percent, but for calibration errors; "" for None."""
+    return "" if value is None else f"{value:.3f}" if name in LEAST else f"{100 * value:.{digits}f} %"
+
+
 def signed(value: float, digits: int) -> str:
     """A number with its sign, a minus being one."""
     return f"{value:+.{digits}f}".replace("-", MINUS)
@@ -88,15 +93,15 @@ def verdict(found: Comparison, pair: Pair) -> str:
     corrected = ", corrected" if len(found.pairs) > 1 else ""
     chance = "more than chance" if pair.corrected < 0.05 else "no more than chance may do"
     return (
-        f"{better} gets {abs(100 * apart.value):.1f} points more faces right than {other} "
-        f"({span}): {chance} (McNemar p {_sign(pair.corrected)}{corrected})."
+        f"{better} is right on {abs(100 * apart.value):.1f} % more of the faces than {other} "
+        f"({span} %): {chance} (McNemar p {_sign(pair.corrected)}{corrected})."
     )
 
 
 def json_text(found: Comparison, command: str) -> str:
     """Everything as JSON; command: what makes it again."""
     pairs = [
-        asdict(pair)
+        {name: value for name, value in asdict(pair).items() if name != "pictured"}
         | {"runs": [found.names[row] for row in pair.runs], "differ": pair.differ, "answers": pair.answers.tolist()}
         for pair in found.pairs
     ]

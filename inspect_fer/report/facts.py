@@ -15,6 +15,14 @@ RUN = "this run"
 """What the labels of the run's own faces are called beside those of the splits."""
 NAMED = {"spec": "Read from"}
 """What the pages call the entries of a dataset that are not called as one would say."""
+CHANNELS = {"1": "1 (grey)", "3": "3 (colour)"}
+CARD_SCORES = {
+    "n": "Faces",
+    "macro_f1": "Macro F1",
+    "top2": "Label among the best two",
+    "ece": "Calibration error (ECE)",
+}
+"""What the pages call the scores of a card that are not called as one would say."""
 
 
 def facts(report: Report) -> dict[str, Any]:
@@ -29,6 +37,7 @@ def facts(report: Report) -> dict[str, Any]:
         "card": card_lines(report),
         "recipe": flat(card.get("recipe", {})),
         "published": card.get("scores", {}),
+        "published_scores": card_scores(card.get("scores", {})),
         "counts": label_counts(report.prediction),
         "histograms": (found := histograms(report)),
         "largest": max((max(one.classes.values(), default=0) / max(one.total, 1) for one in found.values()), default=0),
@@ -70,7 +79,11 @@ def dataset_lines(report: Report) -> dict[str, str]:
     digest = str(dataset.pop("sha256", None) or "")
     lines = flat({name: value for name, value in dataset.items() if name not in ("counts", "dropped", "options")})
     lines |= flat(dataset.get("options", {}))
-    named = {NAMED.get(name, f"{name[:1].upper()}{name[1:]}".replace("_", " ")): value for name, value in lines.items()}
+    if lines.get("size", "").isdecimal():
+        lines["size"] = f"{lines['size']} x {lines['size']} px"
+    if "channels" in lines:
+        lines["channels"] = CHANNELS.get(lines["channels"], lines["channels"])
+    named = {NAMED.get(name, _capital(name)): value for name, value in lines.items()}
     return named | ({"SHA-256 of the faces": f"{digest[:DIGITS]}…"} if digest else {})
 
 
@@ -95,6 +108,16 @@ def card_lines(report: Report) -> dict[str, str]:
         "Note": card.get("note"),
     }
     return {name: str(value) for name, value in lines.items() if value not in (None, "")}
+
+
+def card_scores(published: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """What the scores of a card are called, by their names there."""
+    names = dict.fromkeys(name for values in published.values() for name in values)
+    return {name: CARD_SCORES.get(name, _capital(name)) for name in sorted(names, key=lambda name: name == "n")}
+
+
+def _capital(name: str) -> str:
+    return f"{name[:1].upper()}{name[1:]}".replace("_", " ")
 
 
 def flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Every figure of a report by name: a chart or a picture, or None where the run has nothing to draw."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from inspect_fer.render.report_drawing import network_figure
 from inspect_fer.render.report_figures import (
     Curve,
     counts_figure,
+    histograms_figure,
     intervals_figure,
     mean_sheet,
     ranking_figure,
@@ -20,19 +21,23 @@ from inspect_fer.render.report_figures import (
 )
 from inspect_fer.render.sheets import Tile, picture, sheet
 from inspect_fer.report.album import SIDE
-from inspect_fer.report.facts import label_counts, split_of
-from inspect_fer.report.material import FEW, Report
+from inspect_fer.report.facts import histograms, label_counts, split_of
+from inspect_fer.report.material import Report
 from inspect_fer.report.stored import maps_of
 from inspect_fer.schema import Explanation
 
 Drawing = Figure | Image.Image | None
-ACROSS = 6
+ACROSS, OVERLAY = 6, 150
+"""So many faces a line of a sheet, and about so many pixels wide, so that "given happiness" fits below."""
 MOST_CURVES = 16
+PICTURES = frozenset({"class-means", "mistakes", "uncertain", "random"})
+"""Figures made of faces, which are PNG whatever the format."""
 
 
 def _roc(report: Report) -> Drawing:
     curves = [(f"{name} {one.auc:.3f}", one.false_alarms, one.found) for name, one in report.ranking.items()]
-    return _ranked(curves, "ROC, each class against the rest", "false alarms", "found", chance=True)
+    across, up = "false alarms (false positive rate)", "found (true positive rate)"
+    return _ranked(curves, "ROC, each class against the rest", across, up, chance=True)
 
 
 def _precision_recall(report: Report) -> Drawing:
@@ -68,11 +73,21 @@ def _overlays(report: Report, rows: Sequence[int], title: str) -> Drawing:
     tiles = []
     for place, row in enumerate(rows):
         given, answer = int(prediction.labels[row]), int(prediction.predicted[row])
-        words = f"{names[answer]} {prediction.confidence[row]:.0%}", f"given {names[given]}" if given >= 0 else ""
+        words = (
+            f"{names[answer]} {100 * prediction.confidence[row]:.0f} %",
+            f"given {names[given]}" if given >= 0 else "",
+        )
         face = _overlaid(faces.pixels[place : place + 1], answer, maps.get(ids[place]))
         tiles.append(Tile(picture(face), *words))
-    note = fine_note({"": any(one.fine for one in maps.values())})
-    return sheet(_lines(tiles), title=f"{title}: {method}{note}" if method else title)
+    return sheet(_lines(tiles), title=f"{title}{_under(report, method, rows, maps)}")
+
+
+def _under(report: Report, method: str, rows: Sequence[int], maps: Mapping[str, Explanation]) -> str:
+    """What a title says of the maps that lie over these faces; "" where none has any."""
+    if not maps:
+        return ""
+    whose = "" if not report.partly else " among the explained faces" if len(maps) == len(rows) else ", explained first"
+    return f"{whose}: {method}{fine_note({'': any(one.fine for one in maps.values())})}"
 
 
 def _overlaid(pixels: Tensor, answer: int, one: Explanation | None) -> np.ndarray:
@@ -82,11 +97,15 @@ def _overlaid(pixels: Tensor, answer: int, one: Explanation | None) -> np.ndarra
         targets = one.targets[0].tolist()
         column = 0 if one.class_free or answer not in targets else targets.index(answer)
         maps = one.evidence()[:, [column]]
-    return np.asarray(overlay_pixels(pixels, maps, zoom=max(1, round(120 / pixels.shape[2])))[0, 0])
+    return np.asarray(overlay_pixels(pixels, maps, zoom=max(1, round(OVERLAY / pixels.shape[2])))[0, 0])
 
 
 def _labels(report: Report) -> Drawing:
-    return counts_figure(label_counts(report.prediction), title=f"Labels of {split_of(report)}")
+    found = histograms(report)
+    if len(found) == 1:
+        return counts_figure(label_counts(report.prediction), title=f"Labels of {split_of(report)}")
+    marked = [name for name, counts in found.items() if counts.own]
+    return histograms_figure({name: counts.classes for name, counts in found.items()}, marked=marked)
 
 
 def _random(report: Report) -> Drawing:
@@ -124,8 +143,8 @@ FIGURES: dict[str, Callable[[Report], Drawing]] = {
     "reliability": _if_labelled(lambda report: reliability_figure(report.scores)),
     "training": lambda report: curves_figure(report.history) if report.history else None,
     "class-means": _means,
-    "mistakes": lambda report: _overlays(report, report.mistakes[:FEW], "Most certain mistakes"),
-    "uncertain": lambda report: _overlays(report, report.uncertain[:FEW], "Most uncertain answers"),
+    "mistakes": lambda report: _overlays(report, report.few(report.mistakes), "Most certain mistakes"),
+    "uncertain": lambda report: _overlays(report, report.few(report.uncertain), "Most uncertain answers"),
     "labels": _labels,
     "random": _random,
     "network": lambda report: (

@@ -34,9 +34,8 @@ def write_pdf(report: Report, out: Path, figures: Sequence[str] = ()) -> list[Pa
     """OUT/report.pdf: what was run on what, then one figure a page."""
     from matplotlib.backends.backend_pdf import PdfPages
 
-    scores = [(name, in_words(value, name)) for name, value, *_ in score_rows(report)]
     lines = [*dataset_lines(report).items(), *card_lines(report).items()]
-    first = words_figure(report.title, scores, lines), report.command(out, "pdf", figures)
+    first = words_figure(report.title, _score_lines(report), lines), report.command(out, "pdf", figures)
     drawn = [(found, report.command(out, "pdf", [name])) for name, found in _drawn(report, figures)]
     stamp = {"Title": report.title, "Creator": "inspect-fer", "CreationDate": None}
     buffer = io.BytesIO()
@@ -87,6 +86,21 @@ def write_csv(report: Report, out: Path, figures: Sequence[str] = ()) -> list[Pa
     tables = {"scores": _all_scores(report), "samples": _sample_rows(report), "labels": _label_rows(report)}
     files = {out / f"{name}.csv": _table(list(rows)) for name, rows in tables.items()}
     return write_all(files, force=report.force)
+
+
+def _score_lines(report: Report) -> list[tuple[str, str]]:
+    """The scores with their intervals, then those of the majority class, then how many faces they are of."""
+    rows, scores = score_rows(report), report.scores
+    lines = [(name, f"{in_words(value, name)}{_span(interval)}") for name, value, _, interval in rows]
+    lines += [("", ""), ("Always answering", scores["baseline"]["class"])] if scores["n"] else []
+    lines += [(name, in_words(always, name)) for name, _, always, _ in rows if scores["n"] and always is not None]
+    whole = f"{len(report.prediction):,}"
+    lines += [("", ""), ("Labelled faces", f"{scores['n']:,} of {whole}"), ("In brackets", "95 % intervals, bootstrap")]
+    return lines + ([("Explained faces", f"{int(report.explained.sum()):,} of {whole}")] if report.partly else [])
+
+
+def _span(interval: tuple[float, float] | None) -> str:
+    return "" if interval is None else f" ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
 
 
 def _drawn(report: Report, figures: Sequence[str]) -> Iterator[tuple[str, Figure | Image.Image]]:

@@ -68,7 +68,9 @@ class _Drawn:
 
 
 def cards(report: Report, folder: Path, *, budget: int) -> list[Card]:
-    """Make the cards of the chosen faces until `budget` bytes are used, their pictures in `folder`; most certain first.
+    """Make the cards of the chosen faces until `budget` bytes are used, their pictures in `folder`.
+
+    Explained faces come first, then the most certain.
 
     A face is FOLDER/ROW.webp, its maps FOLDER/ROW-maps.webp. Methods are read one after the other, each shard by shard.
     """
@@ -87,7 +89,7 @@ def cards(report: Report, folder: Path, *, budget: int) -> list[Card]:
         for name, content in files.items():
             (folder / name).write_bytes(content)
         made.append(_card(report, samples, position, row, found, len(tiles[0]) if tiles else 1))
-    return sorted(made, key=lambda card: -card.confidence)
+    return sorted(made, key=lambda card: (not card.methods, -card.confidence))
 
 
 def _draw(report: Report, method: str, rows: Sequence[int]) -> dict[int, _Drawn]:

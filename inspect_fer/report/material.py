@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from inspect_fer.datasets.counts import Counts, split_counts
 from inspect_fer.errors import DataError, FerError
 from inspect_fer.metrics import evaluate
 from inspect_fer.report.means import ClassMeans, class_means
 from inspect_fer.report.ranking import Ranking, rankings
+from inspect_fer.report.stored import parts_of
 from inspect_fer.schema import Prediction, Run, Samples
 
 FEW = 12
@@ -127,6 +129,27 @@ class Report:
         """Mean faces and maps of what was predicted to be each class."""
         return class_means(self.run, self.samples)
 
+    @cached_property
+    def explained(self) -> Tensor:
+        """Whether a face has a map of any method, (N,) bool."""
+        methods = self.run.explanations
+        ids = {name for method in methods for part in parts_of(self.run, method) for name in part.ids}
+        return torch.tensor([name in ids for name in self.prediction.ids], dtype=torch.bool)
+
+    @property
+    def partly(self) -> bool:
+        """Whether some faces are explained and others are not."""
+        return bool(self.explained.any() and not self.explained.all())
+
+    def few(self, rows: Sequence[int]) -> list[int]:
+        """The first FEW of some rows, explained ones first."""
+        return self.explained_first(rows)[:FEW]
+
+    def explained_first(self, rows: Sequence[int]) -> list[int]:
+        """The same rows, those that have a map before the others."""
+        explained = self.explained.tolist()
+        return sorted(rows, key=lambda row: not explained[row])
+
     @property
     def mistakes(self) -> list[int]:
         """Rows of wrong answers, the most certain first."""
@@ -157,7 +180,12 @@ def take_turns(queues: Sequence[Sequence[int]]) -> list[int]:
 
 
 def choose(report: Report) -> list[int]:
-    """Rows to show, in turns: certain mistakes, right answers of every class, mistakes of every cell, unsure ones."""
+    """Rows to show, explained ones first, see `_in_turns`."""
+    return report.explained_first(_in_turns(report))[: report.limit]
+
+
+def _in_turns(report: Report) -> list[int]:
+    """All rows in turns: certain mistakes, right answers of every class, mistakes of every cell, unsure ones."""
     prediction = report.prediction
     order = prediction.confidence.argsort(descending=True, stable=True)
     labels, wrong = prediction.labels[order], prediction.wrong[order]
@@ -166,4 +194,4 @@ def choose(report: Report) -> list[int]:
     for row in report.mistakes:
         cells.setdefault((int(prediction.labels[row]), int(prediction.predicted[row])), []).append(row)
     queues = [report.mistakes, take_turns(right), order[labels < 0].tolist()]
-    return take_turns([*queues, take_turns(list(cells.values())), report.uncertain[:FEW]])[: report.limit]
+    return take_turns([*queues, take_turns(list(cells.values())), report.few(report.uncertain)])

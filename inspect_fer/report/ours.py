@@ -23,7 +23,7 @@ MARKS = {
 }
 """Of each kind of file, what stands in every one that a report has written."""
 PAGE = re.compile(r"(class-\d+|cell-\d+-\d+)\.html")
-PICTURE = re.compile(r"(\d+(-maps)?|mean-\d+(-maps)?|changed-\d+)\.webp")
+PICTURE = re.compile(r"(\d+(-maps)?|mean-\d+(-maps)?|changed-\d+(-\d+)?)\.webp")
 
 
 def require_ours(paths: Iterable[Path]) -> None:

@@ -13,14 +13,16 @@ from inspect_fer.lookup import lookup
 from inspect_fer.render import SCALE_NOTES, curves_figure, data_uri, fine_note, heat
 from inspect_fer.render.look import FIRST, GLOW, SECOND
 from inspect_fer.render.report_drawing import network_drawing
-from inspect_fer.report.album import SIDE, face_bytes, place_of, row_bytes, strip_bytes, tile_of
+from inspect_fer.render.report_figures import FEW_FACES
+from inspect_fer.report.album import SIDE, face_bytes, place_of, strip_bytes, tile_of
 from inspect_fer.report.augmented import changed_faces
 from inspect_fer.report.facts import facts
-from inspect_fer.report.figures import FIGURES
+from inspect_fer.report.figures import FIGURES, PICTURES
 from inspect_fer.report.gallery import Card, cards
-from inspect_fer.report.material import FEW, Report
+from inspect_fer.report.material import Report
 from inspect_fer.report.ours import clear, pages_of, require_ours
 from inspect_fer.report.scores import in_words, matrix, tables
+from inspect_fer.report.shown import explained_words, groups_of, left_out, methods_on, totals_of
 from inspect_fer.schema import Run, Samples
 
 BUDGET = 13_600_000
@@ -92,7 +94,7 @@ def environment() -> Environment:
     found.filters["percent"] = lambda value, digits=1: "none" if value is None else f"{100 * value:.{digits}f} %"
     found.filters["score"] = lambda value, digits=3: "none" if value is None else f"{value:.{digits}f}"
     found.filters["shown"] = in_words
-    found.filters["thousands"] = lambda value: f"{value:,}".replace(",", "\u202f")
+    found.filters["thousands"] = lambda value: f"{value:,}"
     return found
 
 
@@ -110,6 +112,9 @@ def _common(report: Report, shown: Sequence[Card], out: Path) -> dict[str, Any]:
         "again": report.command(out),
         "made": report.run.manifest.get("command", ""),
         "totals": report.totals,
+        "pictures": sorted(PICTURES),
+        "few_faces": FEW_FACES,
+        **explained_words(report),
         "statuses": [status for status, count in report.totals.items() if count],
         **tables(report),
     }
@@ -124,9 +129,12 @@ def _index(report: Report, shown: Sequence[Card], means: Mapping[str, Any], inne
     return {
         **facts(report),
         "cards": shown,
+        "drawn": methods_on(report, shown),
+        "left_out": left_out(report, shown),
+        "cut": len(shown) < min(report.limit, len(report.prediction)),
         "best": best,
-        "mistakes": [by_row[row] for row in report.mistakes[:FEW] if row in by_row],
-        "uncertain": [by_row[row] for row in report.uncertain[:FEW] if row in by_row],
+        "mistakes": [by_row[row] for row in report.few(report.mistakes) if row in by_row],
+        "uncertain": [by_row[row] for row in report.few(report.uncertain) if row in by_row],
         "charts": {
             name: data_uri(chart, "svg") for name in CHARTS if isinstance(chart := FIGURES[name](report), Figure)
         },
@@ -141,16 +149,15 @@ def _index(report: Report, shown: Sequence[Card], means: Mapping[str, Any], inne
 
 def _class_page(report: Report, shown: Sequence[Card], means: Mapping[str, Any], name: int) -> dict[str, Any]:
     """What the page of a class says."""
-    groups = {
-        "Right": [card for card in shown if card.given == card.answer == name][:RIGHT],
-        "Missed": [card for card in shown if card.given == name != card.answer],
-        "Taken for it": [card for card in shown if card.answer == name != card.given >= 0],
-        "Answered so, without a label": [card for card in shown if card.answer == name and card.given < 0],
-    }
+    groups = groups_of(shown, name, RIGHT)
+    listed = [card for found in groups.values() for card in found]
     return {
         "at": name,
         "groups": groups,
-        "cards": [card for found in groups.values() for card in found],
+        "there": totals_of(report, name),
+        "right": sum(card.given == card.answer == name for card in shown),
+        "cards": listed,
+        "drawn": methods_on(report, listed),
         "means": means,
         "column": sorted(((given, cells[name]) for given, cells in matrix(report)), key=lambda one: -one[1]["n"]),
     }
@@ -159,11 +166,13 @@ def _class_page(report: Report, shown: Sequence[Card], means: Mapping[str, Any],
 def _cell_page(report: Report, shown: Sequence[Card], cell: tuple[int, int]) -> dict[str, Any]:
     """What the page of a cell says."""
     given, answer = cell
+    listed = [card for card in shown if (card.given, card.answer) == cell]
     return {
         "cell": matrix(report)[given][1][answer],
         "given": given,
         "answer": answer,
-        "cards": [card for card in shown if (card.given, card.answer) == cell],
+        "cards": listed,
+        "drawn": methods_on(report, listed),
     }
 
 
@@ -199,12 +208,13 @@ def _write_random(report: Report, folder: Path, by_row: Mapping[int, Card]) -> l
 
 
 def _write_augmented(report: Report, folder: Path) -> int:
-    """Write some faces with changed copies of them; how many rows there are."""
+    """Write some faces with changed copies of them, a file each; how many rows there are."""
     rows = report.random[:AUGMENTED]
     faces = report.samples.find(tuple(report.prediction.ids[row] for row in rows)) if rows else report.samples[:0]
     found = changed_faces(faces, report.card)
     for place, line in enumerate(found if found is not None else ()):
-        (folder / f"changed-{place}.webp").write_bytes(row_bytes(line))
+        for number, face in enumerate(line):
+            (folder / f"changed-{place}-{number}.webp").write_bytes(face_bytes(face))
     return 0 if found is None else len(found)
 
 

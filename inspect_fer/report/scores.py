@@ -7,6 +7,7 @@ from inspect_fer.render import shares
 from inspect_fer.render.figures import By
 from inspect_fer.report.material import Report
 from inspect_fer.report.ranking import FALSE_ALARMS, FOUND
+from inspect_fer.report.shown import confusions
 
 SCORES = {
     "Accuracy": ("accuracy",),
@@ -65,7 +66,8 @@ def tables(report: Report) -> dict[str, Any]:
         "scores": scores,
         "score_rows": score_rows(report),
         "per_class": {name: (row, _intervals(report, name)) for name, row in scores["per_class"].items()},
-        "matrix": matrix(report),
+        "matrix": (cells := matrix(report)),
+        "confusions": confusions(cells),
         "sets": sets.get("matrices", {}),
         "threshold": report.prediction.threshold,
         "bins": [line for line in zip(curve["edges"], curve["edges"][1:], *columns, strict=False) if line[-1]],

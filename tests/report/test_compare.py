@@ -315,7 +315,14 @@ def test_one_file_that_needs_nothing_from_outside(two, faces):
     pictures = re.findall(r"<img [^>]*>", html)
     assert len(pictures) == 3 * (3 + 6)  # three faces with two answers, six whose maps differ most
     assert all(re.search(r'alt="[^"]+"', picture) for picture in pictures)
-    for words in ("a and b", "33.3 points", "Always anger", "3 of 9 faces", "inspect-fer compare a b --out c.html"):
+    told = (
+        "a and b",
+        "33.3 % more of the faces",
+        "Always anger",
+        "3 of 9 faces",
+        "inspect-fer compare a b --out c.html",
+    )
+    for words in told:
         assert words in html, words
 
 
@@ -401,8 +408,8 @@ def test_the_verdict_names_the_better_network_and_says_whether_it_is_chance(tmp_
     a, b = run_of(tmp_path / "a", labels, worse), run_of(tmp_path / "b", labels, better)
     found = compare([a, b])
     said = verdict(found, found.pairs[0])
-    assert said.startswith("b gets 50.0 points more faces right than a (")
-    low, high = map(float, re.search(r"\((\d.*) to (\d.*)\): more than chance", said).groups())
+    assert said.startswith("b is right on 50.0 % more of the faces than a (")
+    low, high = map(float, re.search(r"\((\d.*) to (\d.*) %\): more than chance", said).groups())
     assert 30 < low < 50 < high < 70
     slight = run_of(tmp_path / "c", labels, [0] * 38 + [1] * 2)
     found = compare([slight, b])
@@ -411,7 +418,7 @@ def test_the_verdict_names_the_better_network_and_says_whether_it_is_chance(tmp_
         e = run_of(tmp_path / "e", labels, [0] * 20 + [1] * 20)
         f = run_of(tmp_path / "f", labels, [1] * 19 + [0] * 21)
         found = compare([e, f][::order])
-        low, high = re.search(r"\((.*) to (.*)\): no more", verdict(found, found.pairs[0])).groups()
+        low, high = re.search(r"\((.*) to (.*) %\): no more", verdict(found, found.pairs[0])).groups()
         assert low.startswith("\u2212")  # a minus, not a hyphen
         low, high = (float(end.replace("\u2212", "-")) for end in (low, high))
         assert low < 0 < high

@@ -160,11 +160,13 @@ def test_every_picture_has_words_and_every_chart_a_table(made_up, learnt, report
 def test_every_figure_says_the_command_that_makes_it_again(tmp_path, made_up, learnt, told, layers, report):
     run, faces = made_up()
     html = report(told(learnt(run), layers=layers), faces, limit=20, scale="own", out=tmp_path / "else")
-    command = f"inspect-fer report {tmp_path} --limit 20 --scale own --out {tmp_path / 'else'} --format svg --figure "
-    found = set(re.findall(re.escape(command) + r"([\w-]+)</code>", html))
-    assert {"roc", "precision-recall", "reliability", "training", "network", "labels", "scores"} <= found
-    assert {"class-means", "mistakes", "uncertain", "random", "confusion-by-row"} <= found
-    assert found <= set(page.FIGURES)
+    command = f"inspect-fer report {tmp_path} --limit 20 --scale own --out {tmp_path / 'else'} --format "
+    found = dict(re.findall(re.escape(command) + r"(svg|png) --figure ([\w-]+)</code>", html))
+    made = {kind: set(re.findall(re.escape(command) + rf"{kind} --figure ([\w-]+)</code>", html)) for kind in found}
+    charts = {"roc", "precision-recall", "reliability", "training", "network", "labels", "scores", "confusion-by-row"}
+    assert charts <= made["svg"]
+    assert made["png"] == {"class-means", "mistakes", "uncertain", "random"}
+    assert made["svg"] | made["png"] <= set(page.FIGURES)
 
 
 def test_cards_show_maps_of_the_predicted_and_of_the_given_class(made_up, report):
@@ -279,7 +281,7 @@ def test_the_changes_of_the_training_are_shown_where_the_recipe_has_any(tmp_path
     assert "As the training changes them" not in report(run, faces)
     card = run.manifest["card"] | {"recipe": {"augment": {"flip": 1.0, "rotate": 20}}}
     assert "As the training changes them" in report(told(run, card=card), faces)
-    assert len(list((tmp_path / "report" / "pictures").glob("changed-*.webp"))) == 4
+    assert len(list((tmp_path / "report" / "pictures").glob("changed-*.webp"))) == 4 * 5
 
 
 def test_the_scale_is_said_and_changes_the_maps(tmp_path, made_up, report):
