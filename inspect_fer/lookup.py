@@ -14,16 +14,24 @@ MOST = 40
 
 def lookup(table: Mapping[str, Thing], name: str, kind: str) -> Thing:
     """Return `table[name]`. Raises UnknownNameError with the nearest name and every choice."""
-    if name in table:
+    if isinstance(name, str) and name in table:
         return table[name]
     raise UnknownNameError(no_such_name(name, table, kind))
 
 
-def no_such_name(name: str, names: Iterable[str], kind: str) -> str:
+def no_such_name(name: object, names: Iterable[str], kind: str) -> str:
     """Say that no `kind` is called `name`, which one is nearest, and what there is; of many, the first ones."""
     choices = list(names)
-    begun, ended = ([word for word in choices if name and part(word, name)] for part in (str.startswith, str.endswith))
-    near = begun or get_close_matches(name, choices, n=1) or ended
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    near = _nearest(name, choices) if isinstance(name, str) else None
+    hint = f" Did you mean {near!r}?" if near else ""
     more = f" and {len(choices) - MOST} more" if len(choices) > MOST else ""
     return f"No {kind} is called {name!r}.{hint} Choose from: {', '.join(choices[:MOST])}{more}."
+
+
+def _nearest(name: str, choices: Iterable[str]) -> str | None:
+    """The choice that begins as the name does, else the most similar, else one that ends so; capitals do not count."""
+    plain = {choice.lower(): choice for choice in choices}
+    said = name.strip().lower()
+    begun, ended = ([word for word in plain if said and part(word, said)] for part in (str.startswith, str.endswith))
+    near = begun or get_close_matches(said, plain, n=1) or ended
+    return plain[near[0]] if near else None

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from inspect_fer.capture import leave_no_trace, logits_of
 from inspect_fer.datasets.labels import labelled_as
-from inspect_fer.errors import ConfigError, DataError
+from inspect_fer.errors import ConfigError, DataError, NetworkError
 from inspect_fer.images import centre_crop, ten_crops
 from inspect_fer.lookup import lookup
 from inspect_fer.schema import Classifier, ModelCard, Prediction, Samples, Tick
@@ -55,8 +55,10 @@ class Images:
 def network_input(model: Classifier, samples: Samples | Tensor, *, whole: bool = False) -> Images:
     """Make samples ready for a network. Raises DataError when there are none or when they do not fit it.
 
-    Squares of the card's read_size are cropped to the centre. whole: squares larger than the input stay as they are
+    Squares of the card's read_size are cropped to the centre. whole: squares larger than the input stay as they are.
+    Raises NetworkError for a network without a card.
     """
+    require_card(model)
     if isinstance(samples, Samples):
         samples = labelled_as(samples, model.card.class_names)
         images = Images(model, samples.ids, samples.labels, samples, whole)
@@ -77,6 +79,22 @@ def network_input(model: Classifier, samples: Samples | Tensor, *, whole: bool =
             f"{' x '.join(map(str, shape))}."
         )
     return images
+
+
+def require_card(model: object) -> None:
+    """Raise NetworkError for a network that nothing is known of, and for what is none."""
+    if not isinstance(model, Classifier):
+        kind = model.__name__ if isinstance(model, type) else type(model).__name__
+        raise NetworkError(
+            f"{kind} has no card that says what its classes and its input are; use fer.wrap(network, class_names, "
+            "input_size, mean, std), or fer.load(...) for a checkpoint."
+        )
+
+
+def check_tick(tick: object) -> None:
+    """Raise ConfigError for what cannot be told of progress."""
+    if tick is not None and not callable(tick):
+        raise ConfigError(f"tick is a function that is told (done, total), or None, not {tick!r}.")
 
 
 def _check_views(views: str, card: ModelCard) -> None:
@@ -123,8 +141,11 @@ def predict(
 
     Samples and uint8 tensors (N, C, H, W) are normalised by the card, float tensors are network input as they are; the
     rows of a tensor are called "0", "1", ... Labels come in the network's class order, -1 where unknown. Raises
-    DataError when there are no images or they do not fit the network, ConfigError for unknown views.
+    DataError when there are no images or they do not fit the network, NetworkError for a network without a card, and
+    ConfigError for unknown views.
     """
+    require_card(model)
+    check_tick(tick)
     card = model.card
     _check_views(views, card)
     images = network_input(model, samples, whole=views == "ten-crop")

@@ -20,6 +20,20 @@ def test_finds_or_names_the_nearest_and_every_choice():
         lookup(table, "zzz", "method")
 
 
+@pytest.mark.parametrize("name", ["Grad-CAM", "GRAD-CAM", "GradCAM", " grad-cam"])
+def test_capitals_make_no_difference_to_the_nearest_name(name):
+    with pytest.raises(UnknownNameError, match="Did you mean 'grad-cam'"):
+        lookup({"cam": 1, "grad-cam": 2}, name, "method")
+    with pytest.raises(UnknownNameError, match="Did you mean 'PrivateTest'"):
+        lookup({"Training": 1, "PrivateTest": 2}, "privatetest", "split")
+
+
+@pytest.mark.parametrize("name", [None, 3, ["cam"], {}])
+def test_what_is_no_name_is_told_too(name):
+    with pytest.raises(UnknownNameError, match=r"No method is called .*\. Choose from: cam, grad-cam\."):
+        lookup({"cam": 1, "grad-cam": 2}, name, "method")
+
+
 def test_emotions_have_one_canonical_spelling():
     assert [canonical(name) for name in ("Happy", " fearful", "neutral", "bored")] == [
         "happiness",

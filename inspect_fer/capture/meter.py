@@ -21,27 +21,27 @@ class Meter(TorchDispatchMode):
         self.alive: int = 0
         self.peak: int = 0
         self._known: set[int] = set()
+        self._outside: list[torch.UntypedStorage] = []
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         """Run the operation and count what it made."""
         for given in _tensors((args, kwargs)):
-            self._meet(given.untyped_storage(), made_here=False)
+            if self._is_new(storage := given.untyped_storage()):
+                self._outside.append(storage)  # kept, so that nothing made here gets its place in memory
         result = func(*args, **(kwargs or {}))
         for made in _tensors(result):
-            self._meet(made.untyped_storage(), made_here=True)
+            if self._is_new(storage := made.untyped_storage()):
+                self.alive += storage.nbytes()
+                self.peak = max(self.peak, self.alive)
+                weakref.finalize(storage, self._forget, storage._cdata, storage.nbytes())
         return result
 
-    def _meet(self, storage: torch.UntypedStorage, *, made_here: bool) -> None:
-        key = storage._cdata
-        if key in self._known:
-            return
-        size = storage.nbytes() if made_here else 0
-        self._known.add(key)
-        self.alive += size
-        self.peak = max(self.peak, self.alive)
-        weakref.finalize(storage, self._forget, key, size)
+    def _is_new(self, storage: torch.UntypedStorage) -> bool:
+        new = storage._cdata not in self._known
+        self._known.add(storage._cdata)
+        return new
 
     def _forget(self, key: int, size: int) -> None:
         self._known.discard(key)

@@ -71,11 +71,14 @@ class Asked:
         return cast("Run", self.part(folder, model, faces, **choices))
 
     def part(self, folder: Path, model: "Classifier", faces: "Samples", **choices: Any) -> "Run | None":
-        """Make the run, or a share of it, with progress bars, and say on stderr what was left out."""
+        """Make the run, or a share of it, with progress bars, and say on stderr what was gained and left out."""
+        from inspect_fer.explain.incremental.gain import gain_in_words, measuring
         from inspect_fer.runs import make_part
 
-        with progress() as track:
+        with progress() as track, measuring() as measured:
             run = make_part(folder, model, faces, self.methods, track=track, **choices, **self.options)
+        if said := gain_in_words(measured):
+            typer.echo(f"occlusion: {said}", err=True)
         for name, problem in self.refused.items():
             typer.echo(f"left out: {name}: {problem}", err=True)
         for name, problem in (run.manifest.get("unreadable", {}) if run else {}).items():
@@ -101,14 +104,17 @@ def print_forecast(forecast: "Forecast") -> None:
     for name, cost in rows.items():
         most = "up to " if cost.passes.at_most else ""
         passes = (f"{most}{cost.passes.forward:,.0f}", f"{cost.passes.backward:,.0f}")
-        table.add_row(name, *passes, _seconds(cost.seconds), in_words(cost.bytes))
+        table.add_row(name, *passes, _seconds(cost.seconds), in_words(cost.bytes) if cost.bytes else "not known")
     console = Console()
     console.print(table)
+    for name, cost in forecast.methods.items():
+        if cost.note:
+            console.print(f"{name}: {cost.note}", highlight=False, markup=False)
     for name, problem in forecast.refused.items():
         console.print(f"left out: {name}: {problem}", highlight=False, markup=False)
+    memory = f", {in_words(forecast.bytes)} at a time" if forecast.bytes else ""
     console.print(
-        f"{images}, {classes}{each}: about {in_time(forecast.seconds)}, {in_words(forecast.bytes)} "
-        "at a time. Passes are for each image.",
+        f"{images}, {classes}{each}: about {in_time(forecast.seconds)}{memory}. Passes are for each image.",
         highlight=False,
     )
 

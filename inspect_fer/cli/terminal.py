@@ -39,6 +39,11 @@ def progress() -> Iterator[Callable[[str], "Tick"]]:
         yield track
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things in words: "1 face", "1,200 faces"."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def first(faces: "Samples", limit: int | None) -> "Samples":
     """The first `limit` samples, all of them without one."""
     return faces if limit is None else faces[:limit]
@@ -64,11 +69,11 @@ def print_scores(scores: dict[str, Any], title: str) -> None:
 
     console, baseline = Console(), scores["baseline"]
     if not scores["n"]:
-        console.print(f"{title}: {scores['unlabelled']} faces without a known label, nothing to score.")
+        console.print(f"{title}: {counted(scores['unlabelled'], 'face')} without a known label, nothing to score.")
         return
     macro = scores["averages"]["macro"]
     console.print(
-        f"[bold]{title}[/]: accuracy [bold]{scores['accuracy']:.2%}[/] of {scores['n']:,} faces "
+        f"[bold]{title}[/]: accuracy [bold]{scores['accuracy']:.2%}[/] of {counted(scores['n'], 'face')} "
         f"(always {baseline['class']}: {baseline['accuracy']:.2%}), balanced accuracy "
         f"{scores['balanced_accuracy']:.2%} ({baseline['balanced_accuracy']:.2%}), macro F1 {macro['f1']:.3f} "
         f"({baseline['macro_f1']:.3f}), top-2 {scores['top2']:.2%}, calibration error {scores['ece']:.3f}"

@@ -13,6 +13,7 @@ from inspect_fer.errors import FerError
 from inspect_fer.explain import METHODS, Options, Precision, describe, explain, forecast, make_method
 from inspect_fer.explain.cost import Forecast
 from inspect_fer.explain.fusion import Fusion
+from inspect_fer.explain.incremental.gain import gain_in_words, measuring
 from inspect_fer.explain.method import Method
 from inspect_fer.images import fit
 from inspect_fer.internals import activation_maps, layer_rows
@@ -55,8 +56,8 @@ class Manner:
         return Options(targets=self.targets, layer=self.layer or None, fusion=self.fusion, precision=self.precision)
 
 
-Maps = tuple[dict[str, Explanation], dict[str, str]]
-"""Explanations by method, and for methods that the network does not allow the reason."""
+Maps = tuple[dict[str, Explanation], dict[str, str], str]
+"""Explanations by method, for methods that the network does not allow the reason, and what occlusion gained."""
 
 
 @st.cache_data(max_entries=1000, show_spinner="Explaining")
@@ -76,8 +77,9 @@ def _why(
 
     options = manner.options()
     options["refuse"] = refuse
-    with _network.lock:
-        return explain(_network.model, _face, list(_methods), **options), refused
+    with _network.lock, measuring() as measured:
+        found = explain(_network.model, _face, list(_methods), **options)
+    return found, refused, gain_in_words(measured)
 
 
 def why(network: Network, face: Samples, methods: Sequence[Method], manner: Manner) -> Maps:

@@ -23,10 +23,11 @@ from inspect_fer.explain.grad_cam_plus_plus import GradCAMPlusPlus, SmoothGradCA
 from inspect_fer.explain.gradients import GradientShap, InputXGradient, IntegratedGradients, Saliency, SmoothGrad
 from inspect_fer.explain.guided import Deconvnet, GuidedBackprop, GuidedGradCAM
 from inspect_fer.explain.lrp import LRP
-from inspect_fer.explain.method import Method, configured, reads_layer
+from inspect_fer.explain.method import Method, configured, reads_layer, settled
 from inspect_fer.explain.occlusion import Occlusion
-from inspect_fer.explain.passes import Layers, Plan, Refuse, layers_of, maps_of
+from inspect_fer.explain.passes import Layers, Plan, Refuse, maps_of
 from inspect_fer.explain.pointwise import GradCAMElementwise, HiResCAM, LayerCAM
+from inspect_fer.explain.reading import layers_to_read, readable
 from inspect_fer.explain.region_occlusion import RegionOcclusion
 from inspect_fer.explain.region_shapley import RegionShapley
 from inspect_fer.explain.results import answer_of, blanks, explanations
@@ -39,7 +40,7 @@ from inspect_fer.explain.surrogates import KernelShap, Lime
 from inspect_fer.explain.targets import Targets, resolve_targets
 from inspect_fer.explain.xgrad_cam import XGradCAM
 from inspect_fer.lookup import lookup
-from inspect_fer.predict import Images, network_input
+from inspect_fer.predict import Images, check_tick, network_input
 from inspect_fer.schema import Classifier, Explanation, Prediction, Samples, Tick
 
 METHODS: dict[str, type[Method]] = {
@@ -142,7 +143,7 @@ def explain(  # noqa: PLR0913  # a user's choices, all with defaults
 
     methods: one name or method gives one Explanation; a list or a mapping gives a dictionary of them, from one pass.
         A name may bring options: "occlusion?window=4&fill=mean".
-    targets: "predicted", "label", "all", a class by id or name, one id an image (N,), or several ids an image (N, T).
+    targets: "predicted", "label", "all", a class by id or name, one an image (N,), or several an image (N, T).
     layer: what CAM methods read, by default the one that the network's card names. Of several, all read in one pass,
         each method's maps become one (N, T, H, W): the `fusion` "mean" (pytorch-grad-cam) or "max" (LayerCAM).
     precision: "exact", or "fast" for bfloat16 where the processor multiplies it faster; see Explanation.deviation.
@@ -163,6 +164,7 @@ def explain(  # noqa: PLR0913  # a user's choices, all with defaults
         memory=memory,
         batch_size=batch_size,
         refuse=refuse,
+        tick=tick,
     )
     found = explanations(images, blank, maps_of(images, plan, tick)) if blank else {}
     return next(iter(found.values())) if _is_one(methods) and found else found
@@ -204,11 +206,12 @@ def _planned(
     fusion, refuse = options.get("fusion", "mean"), options.get("refuse")
     fast = lookup({"exact": False, "fast": True}, options.get("precision", "exact"), "precision")
     lookup(dict.fromkeys(FUSIONS), fusion, "fusion")
-    layers = layers_of(images.model, options.get("layer"))
+    check_tick(options.get("tick"))
+    card, layers = images.model.card, layers_to_read(images.model, options.get("layer"))
     described = {key: describe(method) for key, method in methods.items()}
-    blank = blanks(methods, described, images, layers, fusion, refuse)
-    fitting = {key: methods[key] for key in blank}
-    names = images.model.card.class_names
+    blank = blanks(readable(methods, images, layers, refuse), described, images, layers, fusion, refuse)
+    fitting = {key: settled(methods[key], card) for key in blank}
+    names = card.class_names
     targets = resolve_targets(options.get("targets", "predicted"), images.labels, len(names), names)
     return blank, Plan(
         fitting,

@@ -10,7 +10,7 @@ from inspect_fer.capture import SharedPass
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.method import Passes, Setting
-from inspect_fer.explain.weighing import ratio
+from inspect_fer.explain.weighing import of_known, ratio
 
 
 def ablation_cam(features: Tensor, falls: Tensor) -> Tensor:
@@ -63,7 +63,13 @@ class AblationCAM:
         return Passes() if setting.linear_head else Passes(forward=setting.features[0], at_most=True)
 
     def __call__(self, shared: SharedPass) -> Tensor:
-        """Return maps (N, T, h, w), 0 where a logit to divide by is 0. Raises NetworkError, see falls_by_passes."""
+        """Return maps (N, T, h, w), 0 where a logit to divide by is 0, NaN where it is no number.
+
+        Raises NetworkError, see falls_by_passes.
+        """
+        return of_known(shared, self._maps)
+
+    def _maps(self, shared: SharedPass) -> Tensor:
         head = shared.head
         falls = falls_by_passes(shared) if head is None else falls_of_a_linear_head(shared.features, head[0])
         chosen = falls.gather(1, shared.targets[..., None].expand(-1, -1, falls.shape[2]))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from inspect_fer.capture import SharedPass
 from inspect_fer.errors import NetworkError
+from inspect_fer.explain.weighing import of_known
 
 
 def cam(features: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
@@ -23,7 +24,10 @@ class CAM:
     """What each place adds to the target's logit; for networks that end in average pooling and one linear layer."""
 
     def __call__(self, shared: SharedPass) -> Tensor:
-        """Return maps (N, T, h, w). Raises NetworkError where the network does not end that way."""
+        """Return maps (N, T, h, w), NaN where an answer is. Raises NetworkError for a network that ends otherwise."""
+        return of_known(shared, self._maps)
+
+    def _maps(self, shared: SharedPass) -> Tensor:
         if shared.head is None:
             raise NetworkError(
                 f"CAM needs global average pooling and one linear layer behind {shared.layer!r}, and this network "

@@ -3,16 +3,23 @@
 Contrast: Grad-CAM of a difference of two logits. Finer-CAM: Zhang et al., CVPR 2025, arXiv:2501.11309.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, Self, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.capture import SharedPass
+from inspect_fer.emotions import relabelling
 from inspect_fer.errors import ConfigError, TargetError
 from inspect_fer.explain.fills import check_between
 from inspect_fer.explain.grad_cam import grad_cam
+from inspect_fer.lookup import no_such_name
+from inspect_fer.schema import ModelCard
+
+Emotion: TypeAlias = Literal["neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt"]
+"""The canonical emotions, which the dashboard offers."""
 
 
 def strongest_rivals(logits: Tensor, targets: Tensor) -> Tensor:
@@ -44,26 +51,38 @@ def _needs_two_classes(shared: SharedPass) -> int:
 @dataclass(frozen=True)
 class Contrast:
     """Grad-CAM of one class less that of another: what speaks for the target rather than for its rival.
+    Without a rival the predicted class is set against the runner-up, any other class against the predicted one.
 
-    rival: the other class's id; None for the strongest other class of each image, so that the predicted class is set
-        against the runner-up and any other class against the predicted one
+    rival: the other class's name or id; None for the strongest other class of each image, which is
+        `strongest_rivals(prediction.logits, explanation.targets)`
     """
 
-    rival: int | None = None
+    rival: Emotion | int | str | None = None
 
     def __post_init__(self) -> None:
-        if self.rival is not None and type(self.rival) is not int:
-            raise ConfigError(f"A contrast takes a rival class by its id, a whole number, or None, not {self.rival!r}.")
+        if self.rival is not None and type(self.rival) not in (int, str):
+            raise ConfigError(f"A contrast takes a rival class by its name or id, or None, not {self.rival!r}.")
+
+    def settled(self, card: ModelCard) -> Self:
+        """The same with the rival by its id. Raises TargetError for a class that the network does not know."""
+        names, rival = card.class_names, self.rival
+        if isinstance(rival, str):
+            if (rival := relabelling([rival], names)[0]) < 0:
+                raise TargetError(f"{no_such_name(self.rival, names, 'class')} Name one of them as rival, or its id.")
+        elif rival is not None and not 0 <= rival < len(names):
+            raise TargetError(
+                f"There is no class {rival} to contrast with: the classes are 0 to {len(names) - 1}, "
+                f"{', '.join(names)}."
+            )
+        return replace(self, rival=rival)
 
     def __call__(self, shared: SharedPass) -> Tensor:
-        """Return maps (N, T, h, w), 0 where the target is the rival itself. Raises TargetError for an unknown rival."""
+        """Return maps (N, T, h, w), 0 where the target is the rival itself. The rival is settled before, see above."""
         classes = _needs_two_classes(shared)
         if self.rival is None:
             rivals = strongest_rivals(shared.logits, shared.targets)
-        elif 0 <= self.rival < classes:
-            rivals = torch.full_like(shared.targets, self.rival)
         else:
-            raise TargetError(f"There is no class {self.rival} to contrast with: the classes are 0 to {classes - 1}.")
+            rivals = torch.full_like(shared.targets, int(self.rival))
         scores = against(shared.targets, rivals[..., None], classes)
         return grad_cam(shared.features, shared.gradients_of(scores))
 

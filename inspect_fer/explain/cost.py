@@ -4,17 +4,21 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from inspect_fer.capture import SharedPass, leave_no_trace, logits_of, shared_passes, whole_pass
+from inspect_fer.capture import SharedPass, leave_no_trace, logits_of, shared_passes
 from inspect_fer.errors import FerError
-from inspect_fer.explain.budget import rows_within
+from inspect_fer.explain.budget import MOST, rows_within
+from inspect_fer.explain.incremental import outlook
+from inspect_fer.explain.incremental.gain import Outlook
 from inspect_fer.explain.method import Method, Passes, Setting, passes_of, reads_layer, shares_pass
-from inspect_fer.explain.need import CHEAP, Need, need_of, setting_of
-from inspect_fer.explain.passes import Forms, Plan, forms_of
+from inspect_fer.explain.need import CHEAP, Need, gradient, need_of, setting_of
+from inspect_fer.explain.occlusion import Occlusion
+from inspect_fer.explain.passes import Forms, Plan, batch_of, forms_of, refusals
 from inspect_fer.explain.targets import predicted
 from inspect_fer.predict import Images
 
@@ -25,11 +29,15 @@ PROBED = 16
 
 @dataclass(frozen=True)
 class Cost:
-    """What something takes: passes an image, seconds for all images, bytes of tensors at a time."""
+    """What something takes: passes an image, seconds for all images, bytes of tensors at a time, None if not known.
+
+    note: what else is known of how it is computed
+    """
 
     passes: Passes
     seconds: float
-    bytes: int
+    bytes: int | None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,9 +60,11 @@ class Forecast:
         return self.shared.seconds + sum(cost.seconds for cost in self.methods.values())
 
     @property
-    def bytes(self) -> int:
-        """The most at a time."""
-        return max(cost.bytes for cost in (self.shared, *self.methods.values()))
+    def bytes(self) -> int | None:
+        """The most at a time, None if not known."""
+        every = [cost.bytes for cost in (self.shared, *self.methods.values())]
+        known = [size for size in every if size is not None]
+        return max(known) if len(known) == len(every) else None
 
 
 def in_time(seconds: float) -> str:
@@ -82,17 +92,37 @@ def forecast_of(images: Images, plan: Plan) -> Forecast:
     """Time a few images on their way through the network, and count the rest."""
     with leave_no_trace(images.model.network):
         forms = forms_of(images, plan.layers, fast=plan.fast)
-        probe = _probed(images.read(slice(PROBED)), forms, plan)
-        methods, refused = dict[str, Cost](), dict[str, FerError]()
+        batch = images.read(slice(PROBED))
+        probe = _probed(batch, forms, plan)
+        methods, refused = dict[str, Cost](), refusals(plan.methods, forms, batch[:1], probe.need, plan)
+        count = _Count(len(images), min(len(images), batch_of(images, plan, probe.need)))
         for key, method in plan.methods.items():
             try:
-                methods[key] = _cost(method, probe, plan, len(images))
+                if key not in refused:
+                    methods[key] = _cost(method, probe, plan, count, outlook_of(method, forms, batch[:1]))
             except FerError as problem:
                 refused[key] = problem
-    together = min(plan.batch_size, len(images), rows_within(plan.memory, probe.need.shared))
+    refused = {key: refused[key] for key in plan.methods if key in refused}
     backward = int(bool(probe.passes) and not probe.setting.linear_head)
-    once = Cost(Passes(1, backward), probe.shared * len(images), probe.need.shared * together)
+    once = Cost(Passes(1, backward), probe.shared * len(images), _known(probe.need.passing * count.together))
     return Forecast(len(images), probe.setting.targets, once, methods, refused)
+
+
+@dataclass(frozen=True)
+class _Count:
+    """How many images there are, and how many go through the network at a time."""
+
+    images: int
+    together: int
+
+
+def outlook_of(method: Method, forms: Forms, image: Tensor) -> Outlook | None:
+    """Whether what no window reaches is left out, for a method with windows; image (1, C, H, W)."""
+    if not isinstance(method, Occlusion):
+        return None
+    channels, height, width = image.shape[1:]
+    with torch.inference_mode():
+        return outlook(forms.of(method).network, image, method.footprint((channels, height, width)))
 
 
 def _probed(batch: Tensor, forms: Forms, plan: Plan) -> _Probe:
@@ -113,9 +143,8 @@ def _probed(batch: Tensor, forms: Forms, plan: Plan) -> _Probe:
 
 
 def _gradient(batch: Tensor, forms: Forms) -> None:
-    whole = whole_pass(forms.exact.network, batch, lambda _: False)
     with suppress(FerError):
-        whole.gradients(torch.ones(len(batch), 1, whole.logits.shape[1]).to(whole.logits))
+        gradient(forms.exact.network, batch)
 
 
 def _with_gradients(
@@ -138,13 +167,28 @@ def _timed(work: Callable[[], Result], images: int) -> tuple[float, Result]:
     return min(spent) / images, result
 
 
-def _cost(method: Method, probe: _Probe, plan: Plan, images: int) -> Cost:
+def _cost(method: Method, probe: _Probe, plan: Plan, count: _Count, look: Outlook | None) -> Cost:
     passes = passes_of(method, probe.setting)
-    rows = probe.need.rows(plan.memory)
     layers = len(plan.layers) if reads_layer(method) else 1
+    size = _known(_bytes(method, passes, probe.need, plan, count))
     if shares_pass(method) and passes.forward <= CHEAP and not passes.backward:
         each, _ = _timed(lambda: [method(shared) for shared in probe.passes.values()], probe.images)
-        return Cost(passes, each * images, min(images, rows.plain) * probe.need.shared)
-    seconds = (passes.forward * probe.forward + passes.backward * probe.backward) * images * layers
-    taken = rows.graph * probe.need.graph if passes.backward else rows.plain * probe.need.plain
-    return Cost(passes, seconds, taken)
+        return Cost(passes, each * count.images, size)
+    forward = passes.forward / (look.gain if look else 1.0)
+    seconds = (forward * probe.forward + passes.backward * probe.backward) * count.images * layers
+    return Cost(passes, seconds, size, str(look or ""))
+
+
+def _bytes(method: Method, passes: Passes, need: Need, plan: Plan, count: _Count) -> int:
+    """What a method takes at a time: of the images in a batch, or of as many passes as it makes within memory."""
+    each = need.each.get(method, need.shared)
+    if reads_layer(method) and passes.forward <= CHEAP:
+        return each * count.together
+    rows = rows_within(plan.memory, each)
+    made = ceil(max(passes.forward, passes.backward) * count.together)
+    return each * max(1, min(rows, made, getattr(method, "together", MOST)))
+
+
+def _known(size: int) -> int | None:
+    """Bytes, None for 0: nothing takes nothing."""
+    return size or None

@@ -11,8 +11,9 @@ from torch.nn import functional as F  # noqa: N812
 from inspect_fer.errors import NetworkError
 from inspect_fer.explain.fills import Fill, check_fill, filled
 from inspect_fer.explain.method import Passes, Setting
-from inspect_fer.explain.through_captum import captum_run, each_class, summed
+from inspect_fer.explain.through_captum import captum_run, each_class, summed, unanswered
 from inspect_fer.explain.unshared import ceiling_of, modules_of, named, put_module, set_apart, unshared, varying
+from inspect_fer.explain.weighing import unknown_where
 from inspect_fer.schema import Classifier
 
 RULES = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Softplus)
@@ -167,6 +168,7 @@ class DeepLift:
     baseline: Fill = 0.0
 
     own_passes: ClassVar[bool] = True
+    share: ClassVar[int] = 6  # image and baseline, each with what captum's rules keep
     precise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -181,10 +183,17 @@ class DeepLift:
         from captum import attr
 
         with captum_run(model, images, gradients=False) as (network, given):
-            peer = attr.DeepLift(prepared(unshared(network, given)))
+            traced = prepared(unshared(network, given))
+            peer = attr.DeepLift(traced)
 
             def attribute(some: Tensor, t: Tensor) -> Tensor:
                 found: Tensor = peer.attribute(some, filled(some, self.baseline).contiguous(), target=t)
                 return found
 
-            return summed(each_class(attribute, given, targets, share=4))
+            maps = summed(each_class(attribute, given, targets, share=self.share))
+            return unknown_where(unanswered(traced, given), maps)
+
+    def rehearse(self, model: Classifier, images: Tensor) -> None:
+        """Raise NetworkError for a network that cannot be traced, or for which there is no rule."""
+        with captum_run(model, images, gradients=False) as (network, given):
+            prepared(unshared(network, given))

@@ -1,5 +1,6 @@
 """FullGrad. Srinivas and Fleuret, NeurIPS 2019, arXiv:1905.00780."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -7,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from inspect_fer.capture import whole_pass
+from inspect_fer.capture import WholePass, whole_pass
 from inspect_fer.errors import NetworkError
 from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.through_captum import NO_GRADIENT
-from inspect_fer.explain.weighing import ratio
+from inspect_fer.explain.weighing import scaled
 from inspect_fer.schema import Classifier
 
 
@@ -44,19 +45,31 @@ def full_gradients(network: nn.Module, images: Tensor, targets: Tensor) -> tuple
     images (N, C, H, W), targets (N, T). All together they sum to the logit where the network is linear piece by piece
     (proposition 1). Raises NetworkError where no gradient reaches the input.
     """
+    inward, layers = _shares(biased_pass(network, images), targets)
+    return inward, list(layers)
+
+
+def biased_pass(network: nn.Module, images: Tensor) -> WholePass:
+    """A pass of images (N, C, H, W) with the outputs of all layers that have a bias. Raises NetworkError."""
     whole = whole_pass(network, images, lambda module: bias_of(module) is not None)
     if not whole.logits.requires_grad:
         raise NetworkError(NO_GRADIENT)
+    return whole
+
+
+def _shares(whole: WholePass, targets: Tensor) -> tuple[Tensor, Iterator[Tensor]]:
+    """As `full_gradients`, the layers one after the other."""
     seeds = F.one_hot(targets.to(whole.logits.device), whole.logits.shape[1])
     of_input, *of_outputs = (found.transpose(0, 1) for found in whole.gradients(seeds))
     wide = torch.promote_types(of_input.dtype, torch.float32)
-    inward = whole.images.detach()[:, None] * of_input.to(wide)
-    biases = [bias_of(module) for module, _ in whole.outputs]
-    return inward, [
-        _times_bias(gradient.to(wide), bias.to(wide), last=isinstance(module, nn.Linear))
-        for gradient, bias, (module, _) in zip(of_outputs, biases, whole.outputs, strict=True)
-        if bias is not None
-    ]
+
+    def layers() -> Iterator[Tensor]:
+        for module, _ in whole.outputs:
+            gradient, bias = of_outputs.pop(0), bias_of(module)
+            if bias is not None:
+                yield _times_bias(gradient.to(wide), bias.to(wide), last=isinstance(module, nn.Linear))
+
+    return whole.images.detach()[:, None] * of_input.to(wide), layers()
 
 
 def _times_bias(gradient: Tensor, bias: Tensor, *, last: bool) -> Tensor:
@@ -64,7 +77,7 @@ def _times_bias(gradient: Tensor, bias: Tensor, *, last: bool) -> Tensor:
     return (gradient * bias).movedim(-1, 2) if last else gradient * bias.view(-1, *[1] * (gradient.ndim - 3))
 
 
-def full_grad(inward: Tensor, bias_gradients: list[Tensor]) -> Tensor:
+def full_grad(inward: Tensor, bias_gradients: Iterable[Tensor]) -> Tensor:
     """Add up input and bias gradients, each layer scaled by itself: psi(x g) + sum_l sum_c psi(f_b(l, c)).
 
     psi takes absolute values, scales them from 0 to 1 over all channels and places of one layer of one image, and
@@ -80,9 +93,7 @@ def full_grad(inward: Tensor, bias_gradients: list[Tensor]) -> Tensor:
 
 def _scaled(values: Tensor) -> Tensor:
     """Absolute values (N, T, C, h, w) from 0 to 1, over C, h and w together; constant ones are 0."""
-    sizes = values.abs()
-    low, high = sizes.amin(dim=(2, 3, 4), keepdim=True), sizes.amax(dim=(2, 3, 4), keepdim=True)
-    return ratio(sizes - low, (high - low).expand_as(sizes))
+    return scaled(values.abs().flatten(2, 3)).view_as(values)
 
 
 @dataclass(frozen=True)
@@ -91,14 +102,23 @@ class FullGrad:
 
     own_passes: ClassVar[bool] = True
     precise: ClassVar[bool] = True
+    share: ClassVar[int] = 3  # a graph with a copy of each output, their gradients, and one of those again
     unfolded: ClassVar[bool] = True  # a batch norm and the convolution before it are two layers
 
     def passes(self, setting: Setting) -> Passes:
         """What an image costs."""
         return Passes(1, setting.targets)
 
+    def rehearse(self, model: Classifier, images: Tensor) -> None:
+        """Raise NetworkError for a network whose biases or gradients cannot be told."""
+        biased_pass(model.network, images)
+
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W)."""
-        rows = at_once(graph=True, share=2 * targets.shape[1])
-        pairs = zip(images.split(rows), targets.split(rows), strict=True)
-        return torch.cat([full_grad(*full_gradients(model.network, some, those)) for some, those in pairs])
+        rows = at_once(graph=True, share=self.share)
+        images_at_once, classes_at_once = max(1, rows // targets.shape[1]), max(1, min(rows, targets.shape[1]))
+        maps = []
+        for some, those in zip(images.split(images_at_once), targets.split(images_at_once), strict=True):
+            whole = biased_pass(model.network, some)
+            maps.append(torch.cat([full_grad(*_shares(whole, few)) for few in those.split(classes_at_once, 1)], dim=1))
+        return torch.cat(maps)

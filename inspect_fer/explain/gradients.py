@@ -1,19 +1,64 @@
 """Gradients by the input and averages of them, through captum: five methods, each with its paper."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.fills import Fill, check_between, check_count, check_fill, check_flag, filled
 from inspect_fer.explain.method import Passes, Setting
-from inspect_fer.explain.through_captum import captum_run, each_class, logits_with_graph, one_by_one, seeded, summed
+from inspect_fer.explain.through_captum import (
+    Attribute,
+    captum_run,
+    each_class,
+    logits_with_graph,
+    one_by_one,
+    rehearse_gradient,
+    summed,
+)
 from inspect_fer.schema import Classifier
 
 PART = 16
 """How many noisy copies are drawn at a time, whatever the memory, so that the same seed gives the same noise."""
+
+
+Points: TypeAlias = Iterator[tuple[Tensor, Tensor]]
+"""Inputs at which a gradient is taken, (n, C, H, W), with what it is multiplied by there, part after part."""
+
+
+def mean_gradient(gradient: Attribute, points: Points, target: Tensor, samples: int) -> Tensor:
+    """The mean of `samples` weighted gradients of a class's logit, (1, C, H, W); target (1,).
+
+    A part of the points goes through the network in as many pieces as memory asks for.
+    """
+    total = torch.zeros(())
+    for part, weights in points:
+        rows = at_once(graph=True)
+        for point, weight in zip(part.split(rows), weights.split(rows), strict=True):
+            total = total + (weight * gradient(point, target.expand(len(point)))).sum(dim=0, keepdim=True)
+    return total / samples
+
+
+def _gradient(saliency: Any, images: Tensor, targets: Tensor) -> Tensor:
+    """captum's gradient of one class each by images (n, C, H, W), targets (n,)."""
+    found: Tensor = saliency.attribute(images, target=targets, abs=False)
+    return found
+
+
+def parts(samples: int) -> Iterator[tuple[int, int]]:
+    """Where each part starts, and how many are drawn in it."""
+    return ((done, min(PART, samples - done)) for done in range(0, samples, PART))
+
+
+def noisy(image: Tensor, noise: float, count: int, generator: torch.Generator) -> Tensor:
+    """Copies (count, C, H, W) of an image (1, C, H, W), with noise of that share of its range."""
+    drawn = torch.randn(count, *image.shape[1:], generator=generator, device=image.device, dtype=image.dtype)
+    return drawn.mul_(noise * (image.max() - image.min())).add_(image)
 
 
 @dataclass(frozen=True)
@@ -28,6 +73,7 @@ class Saliency:
 
     own_passes: ClassVar[bool] = True
     precise: ClassVar[bool] = True
+    rehearse = staticmethod(rehearse_gradient)
 
     def __post_init__(self) -> None:
         check_flag("Saliency", "absolute", self.absolute)
@@ -52,6 +98,7 @@ class InputXGradient:
 
     own_passes: ClassVar[bool] = True
     precise: ClassVar[bool] = True
+    rehearse = staticmethod(rehearse_gradient)
 
     def passes(self, setting: Setting) -> Passes:
         """What an image costs."""
@@ -80,6 +127,8 @@ class SmoothGrad:
 
     own_passes: ClassVar[bool] = True
     precise: ClassVar[bool] = True
+    together: ClassVar[int] = PART
+    rehearse = staticmethod(rehearse_gradient)
 
     def __post_init__(self) -> None:
         check_between("SmoothGrad", "noise", self.noise, 0, 10)
@@ -95,22 +144,27 @@ class SmoothGrad:
         from captum import attr
 
         with captum_run(model, images) as (network, given):
-            peer = attr.NoiseTunnel(attr.Saliency(logits_with_graph(network)))
+            gradient = partial(_gradient, attr.Saliency(logits_with_graph(network)))
 
             def attribute(image: Tensor, target: Tensor) -> Tensor:
-                deviation = self.noise * float(image.max() - image.min())
-                settings = {"nt_samples": self.samples, "nt_samples_batch_size": PART, "stdevs": deviation}
-                found: Tensor = peer.attribute(image, target=int(target), abs=False, **settings)
-                return found
+                return mean_gradient(gradient, self._points(image), target, self.samples)
 
-            return summed(each_class(one_by_one(attribute, self.seed), given, targets))
+            return summed(each_class(one_by_one(attribute), given, targets))
+
+    def _points(self, image: Tensor) -> Points:
+        """Noisy copies of an image (1, C, H, W), each of which counts alike."""
+        generator = torch.Generator(image.device).manual_seed(self.seed)
+        for _, count in parts(self.samples):
+            copies = noisy(image, self.noise, count, generator)
+            yield copies, torch.ones_like(copies[:, :1, :1, :1])
 
 
 @dataclass(frozen=True)
 class IntegratedGradients:
     """Gradients collected on the way from a baseline to the image. Sundararajan et al., ICML 2017, arXiv:1703.01365.
 
-    A map adds up to the logit less that of the baseline, as far as `steps` suffice (Gauss-Legendre quadrature).
+    A map adds up to the logit less that of the baseline, as far as `steps` suffice (Gauss-Legendre quadrature): on the
+    network `demo` the sums are 3.7 % off with 50 steps, and what ReLUs make uneven takes many more to come close.
     baseline: a value in network-input units, "mean" of the image per channel, or "blur"
     """
 
@@ -119,6 +173,7 @@ class IntegratedGradients:
 
     own_passes: ClassVar[bool] = True
     precise: ClassVar[bool] = True
+    rehearse = staticmethod(rehearse_gradient)
 
     def __post_init__(self) -> None:
         check_count("Integrated gradients", "steps", self.steps)
@@ -161,6 +216,8 @@ class GradientShap:
 
     own_passes: ClassVar[bool] = True
     precise: ClassVar[bool] = True
+    together: ClassVar[int] = PART
+    rehearse = staticmethod(rehearse_gradient)
 
     def __post_init__(self) -> None:
         check_count("GradientSHAP", "samples", self.samples)
@@ -177,19 +234,18 @@ class GradientShap:
         from captum import attr
 
         with captum_run(model, images) as (network, given):
-            peer = attr.GradientShap(logits_with_graph(network))
+            gradient = partial(_gradient, attr.Saliency(logits_with_graph(network)))
 
             def attribute(image: Tensor, target: Tensor) -> Tensor:
-                total = torch.zeros_like(image)
-                for part in range(0, self.samples, PART):  # captum would hold all samples at a time
-                    seeded(self.seed + part)
-                    settings = {
-                        "n_samples": min(PART, self.samples - part),
-                        "stdevs": self.noise * float(image.max() - image.min()),
-                        "target": int(target),
-                    }
-                    base = filled(image, self.baseline).contiguous()
-                    total += peer.attribute(image, base, **settings) * settings["n_samples"]
-                return total / self.samples
+                return mean_gradient(gradient, self._points(image), target, self.samples)
 
-            return summed(each_class(one_by_one(attribute, self.seed), given, targets))
+            return summed(each_class(one_by_one(attribute), given, targets))
+
+    def _points(self, image: Tensor) -> Points:
+        """Points between the baseline and noisy copies of an image (1, C, H, W), with the way between both."""
+        base = filled(image, self.baseline)
+        for start, count in parts(self.samples):
+            copies = noisy(image, self.noise, count, torch.Generator(image.device).manual_seed(self.seed + start))
+            drawn = np.random.RandomState((self.seed + start) % 2**32).uniform(size=(count, 1, 1, 1))
+            away = copies - base
+            yield base + torch.from_numpy(drawn).to(image) * away, away

@@ -1,17 +1,19 @@
 """Gradients with another rule at each ReLU, through captum: guided backpropagation, deconvolution, guided Grad-CAM."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.capture import shared_pass
 from inspect_fer.errors import NetworkError
 from inspect_fer.explain.grad_cam import grad_cam
 from inspect_fer.explain.method import Passes, Setting
-from inspect_fer.explain.through_captum import captum_run, each_class, summed
+from inspect_fer.explain.through_captum import captum_run, each_class, summed, unanswered
 from inspect_fer.explain.unshared import modules_of, set_apart, unshared
+from inspect_fer.explain.weighing import unknown_where
 from inspect_fer.schema import Classifier
 
 
@@ -24,16 +26,33 @@ def at_each_relu(model: Classifier, images: Tensor, targets: Tensor, rule: str, 
     from captum import attr
 
     with captum_run(model, images) as (network, given):
-        traced = unshared(network, given)
-        if not any(isinstance(module, nn.ReLU) for _, module in modules_of(traced)):
-            kinds = sorted({type(module).__name__ for _, module in modules_of(traced)})
-            raise NetworkError(
-                f"{name} changes the gradient at each ReLU, and this network has none (its modules: "
-                f"{', '.join(kinds) or 'none'}); use saliency or smooth-grad."
-            )
-        set_apart(traced, (nn.ReLU,))
+        traced = relus_apart(network, given, name)
         peer = getattr(attr, rule)(traced)
-        return each_class(lambda some, t: peer.attribute(some, target=t), given, targets)
+        found = each_class(lambda some, t: peer.attribute(some, target=t), given, targets)
+        return unknown_where(unanswered(traced, given), found)
+
+
+def relus_apart(network: nn.Module, images: Tensor, name: str) -> fx.GraphModule:
+    """The network with each ReLU a module of its own. Raises NetworkError, in the method's name, see at_each_relu."""
+    traced = unshared(network, images)
+    if not any(isinstance(module, nn.ReLU) for _, module in modules_of(traced)):
+        kinds = sorted({type(module).__name__ for _, module in modules_of(traced)})
+        raise NetworkError(
+            f"{name} changes the gradient at each ReLU, and this network has none (its modules: "
+            f"{', '.join(kinds) or 'none'}); use saliency or smooth-grad."
+        )
+    set_apart(traced, (nn.ReLU,))
+    return traced
+
+
+def rehearsal(name: str) -> Callable[[Classifier, Tensor], None]:
+    """Of the method of this name: a function that raises what `relus_apart` raises."""
+
+    def rehearse(model: Classifier, images: Tensor) -> None:
+        with captum_run(model, images) as (network, given):
+            relus_apart(network, given, name)
+
+    return rehearse
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,7 @@ class GuidedBackprop:
 
     own_passes: ClassVar[bool] = True
     precise: ClassVar[bool] = True
+    rehearse = staticmethod(rehearsal("Guided backpropagation"))
 
     def passes(self, setting: Setting) -> Passes:
         """What an image costs."""
@@ -62,6 +82,7 @@ class Deconvnet:
 
     own_passes: ClassVar[bool] = True
     precise: ClassVar[bool] = True
+    rehearse = staticmethod(rehearsal("Deconvolution"))
 
     def passes(self, setting: Setting) -> Passes:
         """What an image costs."""
@@ -81,6 +102,7 @@ class GuidedGradCAM:
 
     own_passes: ClassVar[bool] = True
     precise: ClassVar[bool] = True
+    rehearse = staticmethod(rehearsal("Guided Grad-CAM"))
     reads_layer: ClassVar[bool] = True
 
     def passes(self, setting: Setting) -> Passes:

@@ -10,8 +10,9 @@ from torch import Tensor, fx, nn
 from inspect_fer.errors import ConfigError, NetworkError
 from inspect_fer.explain.fills import check_between
 from inspect_fer.explain.method import Passes, Setting
-from inspect_fer.explain.through_captum import captum_run, each_class, summed
+from inspect_fer.explain.through_captum import captum_run, each_class, summed, unanswered
 from inspect_fer.explain.unshared import ceiling_of, finish, modules_of, named, put_module, unshared, varying
+from inspect_fer.explain.weighing import unknown_where
 from inspect_fer.schema import Classifier
 
 WITH_RULE = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
@@ -66,6 +67,11 @@ def prepared(traced: fx.GraphModule) -> fx.GraphModule:
     return traced
 
 
+def ready(network: nn.Module, images: Tensor) -> fx.GraphModule:
+    """The network as captum's LRP takes it, of a copy that may be changed. Raises NetworkError."""
+    return prepared(unshared(network, images, fold=True))
+
+
 def _replace(traced: fx.GraphModule, moving: set[fx.Node]) -> None:
     """Turn sums into captum's module for them, and ceilings into ours."""
     from captum.attr._utils.custom_modules import Addition_Module
@@ -103,6 +109,7 @@ class LRP:
     gamma: float = 0.25
 
     own_passes: ClassVar[bool] = True
+    share: ClassVar[int] = 3  # each layer's input and output beside the graph
     precise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -120,7 +127,7 @@ class LRP:
         from captum import attr
 
         with captum_run(model, images, gradients=False) as (network, given):
-            traced = prepared(unshared(network, given, fold=True))
+            traced = ready(network, given)
 
             def attribute(some: Tensor, t: Tensor) -> Tensor:
                 for _, module in modules_of(traced):  # captum takes them off after each run
@@ -129,7 +136,13 @@ class LRP:
                 found: Tensor = attr.LRP(traced).attribute(some, target=t)
                 return found
 
-            return summed(each_class(attribute, given, targets, share=3))
+            maps = summed(each_class(attribute, given, targets, share=self.share))
+            return unknown_where(unanswered(traced, given), maps)
+
+    def rehearse(self, model: Classifier, images: Tensor) -> None:
+        """Raise NetworkError for a network that cannot be traced, or for which there is no rule."""
+        with captum_run(model, images, gradients=False) as (network, given):
+            ready(network, given)
 
     def _rule(self, module: nn.Module) -> Any:
         """captum's rule for a module."""

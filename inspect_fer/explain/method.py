@@ -42,8 +42,9 @@ class Passes:
 class SharedMethod(Protocol):
     """Follows from the pass that all methods share. `class_free = True` where the target makes no difference.
 
-    May have `passes(setting) -> Passes` where it runs (parts of) the network again, and `fits(card)`, which raises
-    ConfigError where its options do not suit the network.
+    May have `passes(setting) -> Passes` where it runs (parts of) the network again, `fits(card)`, which raises
+    ConfigError where its options do not suit the network, and `settled(card)`, itself with options of the network's own
+    words (such as class names) as what they stand for there, which raises FerError where they stand for nothing.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -103,6 +104,13 @@ def require_fit(method: Method, card: ModelCard) -> None:
     told = getattr(method, "fits", None)
     if told:
         told(card)
+    settled(method, card)
+
+
+def settled(method: Method, card: ModelCard) -> Method:
+    """The method with what its options mean to this network. Raises FerError where they mean nothing."""
+    told = getattr(method, "settled", None)
+    return told(card) if told else method
 
 
 def relative(method: Method) -> bool:

@@ -14,6 +14,7 @@ from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.fills import Fill, blurred, check_fill
 from inspect_fer.explain.incremental import logits_under
 from inspect_fer.explain.method import Passes, Setting
+from inspect_fer.explain.regions import inside
 from inspect_fer.schema import Classifier, Footprint
 
 
@@ -29,17 +30,11 @@ def occluded(images: Tensor, fill: Tensor, places: Footprint, at_once: int) -> I
     images, fill: (N, C, H, W). Windows come in rows of the map, image after image.
     """
     height, width = images.shape[2:]
-    down, across = _inside(places.rows, height, images.device), _inside(places.columns, width, images.device)
+    down, across = inside(places.rows, height, images.device), inside(places.columns, width, images.device)
     for jobs in torch.arange(len(images) * len(down) * len(across), device=images.device).split(at_once):
         image, row, column = torch.unravel_index(jobs, (len(images), len(down), len(across)))
         hidden = down[row][:, None, :, None] & across[column][:, None, None, :]
         yield torch.where(hidden, fill[image], images[image])
-
-
-def _inside(spans: tuple[tuple[int, int], ...], length: int, device: torch.device) -> Tensor:
-    """(spans, length) bool, True where a span covers a position."""
-    bounds, positions = torch.tensor(spans, device=device), torch.arange(length, device=device)
-    return (bounds[:, :1] <= positions) & (positions < bounds[:, 1:])
 
 
 def whole_logits(network: nn.Module, images: Tensor, fill: Tensor, places: Footprint) -> tuple[Tensor, Tensor]:
@@ -70,11 +65,20 @@ class Occlusion:
         check_fill("Occlusion", self.fill)
 
     def footprint(self, input_size: tuple[int, int, int]) -> Footprint:
-        """The window that each cell of a map stands for. Raises ConfigError when it is larger than the image."""
+        """The window that each cell of a map stands for.
+
+        Raises ConfigError when it is larger than the image, or the stride so large that no second one holds a pixel.
+        """
         _, height, width = input_size
         if self.window > min(height, width):
             raise ConfigError(f"A window of {self.window} pixels does not fit an image of {height} x {width}.")
-        return Footprint(windows(height, self.window, self.stride), windows(width, self.window, self.stride))
+        places = Footprint(windows(height, self.window, self.stride), windows(width, self.window, self.stride))
+        if any((length, length) in spans[:2] for spans, length in ((places.rows, height), (places.columns, width))):
+            raise ConfigError(
+                f"A stride of {self.stride} pixels leaves an image of {height} x {width} behind at once; one of at "
+                f"most the window's {self.window} pixels covers everything."
+            )
+        return places
 
     def passes(self, setting: Setting) -> Passes:
         """What an image costs; less where only what a window reaches is computed again."""

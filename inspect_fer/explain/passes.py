@@ -12,7 +12,7 @@ from inspect_fer.errors import ConfigError, FerError
 from inspect_fer.explain.budget import allowing, portion, require, rows_within
 from inspect_fer.explain.fusion import Fusion, fused
 from inspect_fer.explain.method import Method, own_passes, reads_layer, shares_pass
-from inspect_fer.explain.need import need_of
+from inspect_fer.explain.need import Need, need_of
 from inspect_fer.explain.targets import predicted
 from inspect_fer.predict import Images
 from inspect_fer.schema import Classifier, Tick
@@ -98,6 +98,35 @@ def forms_of(images: Images, layers: tuple[str, ...], *, fast: bool) -> Forms:
     return Forms(quick, exact, images.model)
 
 
+def refusals(
+    methods: Mapping[str, Method], forms: Forms, image: Tensor, need: Need, plan: Plan, *, rehearsed: bool = True
+) -> dict[str, FerError]:
+    """What network or memory do not allow, and why, as far as one image (1, C, H, W) tells before any map is made.
+
+    rehearsed: a method that prepares a copy of the network, and has a `rehearse(model, images)` to try that, tries it
+    """
+    refused: dict[str, FerError] = {}
+    for key, method in methods.items():
+        rehearse = getattr(method, "rehearse", None)
+        try:
+            if method in need.failed and forms.of(method).network is forms.exact.network:
+                raise need.failed[method]
+            if rehearse and rehearsed:
+                rehearse(forms.of(method), image)
+            require(plan.memory, need.each.get(method, need.plain) if plan.refuse else need.least)
+        except FerError as problem:
+            refused[key] = problem
+    return refused
+
+
+def batch_of(images: Images, plan: Plan, need: Need) -> int:
+    """How many images go through the network at a time."""
+    size = min(plan.batch_size, rows_within(plan.memory, need.shared))
+    if images.model.device.type == "cpu" and size > 0:  # a size that is none is told by whoever reads the images
+        size = portion(len(images), size, need.plain)
+    return size
+
+
 def maps_of(images: Images, plan: Plan, tick: Tick | None) -> Found:
     """The maps of every method; all that need no passes of their own share one per batch."""
     methods, parts = dict(plan.methods), []
@@ -105,12 +134,14 @@ def maps_of(images: Images, plan: Plan, tick: Tick | None) -> Found:
         forms = forms_of(images, plan.layers, fast=plan.fast)
         width = 1 if plan.targets is None else plan.targets.shape[1]
         need = need_of(forms.exact, images.read(slice(1)), methods, plan.layers, width)
-        require(plan.memory, need.shared)
-        size = min(plan.batch_size, rows_within(plan.memory, need.shared))
-        if images.model.device.type == "cpu" and size > 0:  # a size that is none is told below
-            size = portion(len(images), size, need.plain)
+        if max(need.plain, need.passing) > plan.memory:  # of no use to any method
+            require(plan.memory, need.least)
+        alone = len(methods) == 1  # then there is nothing to lose
+        refused = refusals(methods, forms, images.read(slice(1)), need, plan, rehearsed=not alone)
+        for key, problem in refused.items():
+            _refused([key], methods, problem, plan)
         with allowing(need.rows(plan.memory)):
-            for rows, batch in images.batches(size):
+            for rows, batch in images.batches(batch_of(images, plan, need)):
                 wanted = None if plan.targets is None else plan.targets[rows]
                 parts.append(_explain_batch(batch, forms, methods, wanted, plan))
                 if tick:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from inspect_fer.capture import leave_no_trace
 from inspect_fer.errors import ConfigError
+from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.fills import Fill, check_fill, filled
 from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.region_occlusion import logits_without, of_targets
@@ -79,8 +80,10 @@ class RegionShapley:
         """images (N, C, H, W), targets (N, T). Returns (N, T, rows, columns), or (N, T, H, W) with a value a region."""
         height, width = images.shape[2:]
         masks = region_masks(self.regions, self.rows, self.columns, (height, width)).to(images.device)
-        present = (subsets(len(masks)).to(images.device).to(torch.uint8)[:, :, None, None] * masks).amax(dim=1)
+        owner = masks.int().argmax(dim=0)  # each pixel is in one region
         with leave_no_trace(model.network), torch.no_grad():
-            worth = logits_without(model.network, images, filled(images, self.fill), present == 0)
+            fill, held = filled(images, self.fill), subsets(len(masks)).to(images.device).split(at_once())
+            parts = [logits_without(model.network, images, fill, ~some[:, owner]) for some in held]
+            worth = torch.cat(parts, dim=1)
             values = of_targets(shapley_values(worth.double()), targets)
             return as_maps(values, self.regions, masks, self.rows)

@@ -40,12 +40,16 @@ def check_regions(method: str, regions: Regions, rows: int, columns: int) -> Non
         return
     if not isinstance(regions, tuple) or not regions or not all(map(_is_rectangle, regions)):
         raise ConfigError(
-            f"{method} takes the regions 'grid', 'face', or a tuple of (name, top, left, bottom, right) in fractions "
-            f"of the image, not {regions!r}."
+            f"{method} takes the regions 'grid', 'face', or a tuple of tuples (name, top, left, bottom, right) in "
+            f"fractions of the image, not {regions!r}."
         )
+    if any(name == BACKGROUND for name, *_ in regions):
+        raise ConfigError(f"{method} calls {BACKGROUND!r} what no rectangle holds; give the region another name.")
 
 
 def _is_rectangle(entry: object) -> bool:
+    if not isinstance(entry, tuple):
+        return False
     match entry:
         case (
             str(),
@@ -73,7 +77,7 @@ def rectangles(regions: Regions) -> tuple[Rectangle, ...]:
 def region_masks(regions: Regions, rows: int, columns: int, size: tuple[int, int]) -> Tensor:
     """Masks (R, H, W) bool, each pixel in one: the first rectangle that holds it, else the background.
 
-    Raises ConfigError for a grid finer than the pixels.
+    Raises ConfigError for a grid, or a rectangle of one's own, finer than the pixels.
     """
     if regions == "grid":
         return _grid_masks(grid_footprint(rows, columns, size), size)
@@ -81,6 +85,11 @@ def region_masks(regions: Regions, rows: int, columns: int, size: tuple[int, int
     owner = torch.full(size, len(names) - 1)
     for name, *sides in reversed(rectangles(regions)):
         top, left, bottom, right = (round(side * size[axis % 2]) for axis, side in enumerate(sides))
+        if isinstance(regions, tuple) and (top == bottom or left == right):
+            raise ConfigError(
+                f"The region {name!r} holds none of the {size[0]} x {size[1]} pixels of the image; make it larger than "
+                f"{1 / size[0]:.3f} of the height and {1 / size[1]:.3f} of the width."
+            )
         owner[top:bottom, left:right] = names.index(name)
     return owner == torch.arange(len(names))[:, None, None]
 
@@ -92,18 +101,28 @@ def grid_footprint(rows: int, columns: int, size: tuple[int, int]) -> Footprint:
     return Footprint(_shares(rows, size[0]), _shares(columns, size[1]))
 
 
+def footprint_of(regions: Regions, rows: int, columns: int, input_size: tuple[int, int, int]) -> Footprint:
+    """The rectangles of a grid; maps of other regions have a cell per pixel. Raises what region_masks raises."""
+    size = input_size[1:]
+    if regions == "grid":
+        return grid_footprint(rows, columns, size)
+    region_masks(regions, rows, columns, size)
+    return Footprint()
+
+
 def _shares(parts: int, length: int) -> tuple[tuple[int, int], ...]:
     edges = [part * length // parts for part in range(parts + 1)]
     return tuple(pairwise(edges))
 
 
 def _grid_masks(places: Footprint, size: tuple[int, int]) -> Tensor:
-    down, across = _inside(places.rows, size[0]), _inside(places.columns, size[1])
+    down, across = inside(places.rows, size[0]), inside(places.columns, size[1])
     return (down[:, None, :, None] & across[None, :, None, :]).flatten(0, 1)
 
 
-def _inside(spans: tuple[tuple[int, int], ...], length: int) -> Tensor:
-    bounds, positions = torch.tensor(spans), torch.arange(length)
+def inside(spans: tuple[tuple[int, int], ...], length: int, device: torch.device | None = None) -> Tensor:
+    """(spans, length) bool, True where a span (start, stop) covers a position."""
+    bounds, positions = torch.tensor(spans, device=device), torch.arange(length, device=device)
     return (bounds[:, :1] <= positions) & (positions < bounds[:, 1:])
 
 

@@ -28,6 +28,8 @@ def spelt(words: str, methods: Mapping[str, type[Method]]) -> Method:
     kind, options = lookup(methods, name, "method"), {}
     hints = get_type_hints(kind)
     for option, text in parse_qsl(query, keep_blank_values=True):
+        if option in options:
+            raise ConfigError(f"The option {option} of {name} is given twice in {words!r}; give it once.")
         options[option] = _value(text, name, option, hints[option]) if option in hints else text
     return configured(kind, name, options)
 
@@ -35,7 +37,7 @@ def spelt(words: str, methods: Mapping[str, type[Method]]) -> Method:
 def _value(text: str, method: str, option: str, wanted: Any) -> Any:
     """What a text means where an option wants something of this type. Raises ConfigError where it fits none."""
     kinds = kinds_of(wanted)
-    for value in (text, *_read(text)):
+    for value in (*_read(text), text):
         if any(_is(value, kind) for kind in kinds):
             return value
     said = " or ".join(kind.__name__ if isinstance(kind, type) else repr(kind) for kind in kinds)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -11,7 +12,7 @@ from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.fills import Fill, check_between, check_count, check_fill, filled
 from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.regions import grid_footprint, region_masks
-from inspect_fer.explain.through_captum import captum_run, seeded
+from inspect_fer.explain.through_captum import Seeded, captum_run, rehearse_copy
 from inspect_fer.schema import Classifier, Footprint
 
 
@@ -50,10 +51,10 @@ def coefficients(
         return image.new_full((len(targets), int(settings["feature_mask"].amax()) + 1), torch.nan)
     found = []
     for target in targets.tolist():
-        seeded(settings["seed"])
         asked.turn = 0
         told = {key: value for key, value in settings.items() if key != "seed"}
-        found.append(attribute(image, target=target, return_input_shape=False, **told)[0])
+        with Seeded(settings["seed"]):
+            found.append(attribute(image, target=target, return_input_shape=False, **told)[0])
     return torch.stack(found).masked_fill(torch.tensor(asked.broken, device=image.device), torch.nan)
 
 
@@ -90,6 +91,7 @@ class KernelShap:
 
     own_passes: ClassVar[bool] = True
     precise: ClassVar[bool] = True
+    rehearse = staticmethod(rehearse_copy)
 
     def __post_init__(self) -> None:
         _check("KernelSHAP", self.samples, self.cells, self.fill, self.seed)
@@ -106,13 +108,7 @@ class KernelShap:
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, cells, cells), in units of the logit."""
         from captum import attr
 
-        maps = []
-        with captum_run(model, images, gradients=False) as (network, given):
-            for image, classes in zip(given.split(1), targets, strict=True):
-                asked = Replayed(network)
-                settings = _settings(self.samples, self.cells, self.fill, self.seed, image)
-                maps.append(coefficients(attr.KernelShap(asked).attribute, asked, image, classes, settings))
-        return torch.stack(maps).view(*targets.shape, self.cells, self.cells)
+        return _maps(self, attr.KernelShap, model, images, targets)
 
 
 @dataclass(frozen=True)
@@ -135,6 +131,7 @@ class Lime:
 
     own_passes: ClassVar[bool] = True
     precise: ClassVar[bool] = True
+    rehearse = staticmethod(rehearse_copy)
 
     def __post_init__(self) -> None:
         _check("LIME", self.samples, self.cells, self.fill, self.seed)
@@ -153,11 +150,18 @@ class Lime:
         from captum import attr
         from captum._utils.models.linear_model import SkLearnLasso
 
-        maps = []
-        with captum_run(model, images, gradients=False) as (network, given):
-            for image, classes in zip(given.split(1), targets, strict=True):
-                asked = Replayed(network)
-                settings = _settings(self.samples, self.cells, self.fill, self.seed, image)
-                peer = attr.Lime(asked, interpretable_model=SkLearnLasso(alpha=self.alpha))
-                maps.append(coefficients(peer.attribute, asked, image, classes, settings))
-        return torch.stack(maps).view(*targets.shape, self.cells, self.cells)
+        linear = SkLearnLasso(alpha=self.alpha)
+        return _maps(self, partial(attr.Lime, interpretable_model=linear), model, images, targets)
+
+
+def _maps(
+    method: KernelShap | Lime, peer: Callable[[Replayed], Any], model: Classifier, images: Tensor, targets: Tensor
+) -> Tensor:
+    """Maps (N, T, cells, cells) of images (N, C, H, W) one by one, by a peer for the answers to each."""
+    maps = []
+    with captum_run(model, images, gradients=False) as (network, given):
+        for image, classes in zip(given.split(1), targets, strict=True):
+            asked = Replayed(network)
+            settings = _settings(method.samples, method.cells, method.fill, method.seed, image)
+            maps.append(coefficients(peer(asked).attribute, asked, image, classes, settings))
+    return torch.stack(maps).view(*targets.shape, method.cells, method.cells)

@@ -4,19 +4,27 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import TypeAlias
+from threading import RLock
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from inspect_fer.capture import leave_no_trace, logits_of
 from inspect_fer.errors import NetworkError
 from inspect_fer.explain.budget import at_once
+from inspect_fer.explain.weighing import known
 from inspect_fer.schema import Classifier
 
 Attribute: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Images (n, C, H, W) and one class each (n,), to attributions (n, C, H, W)."""
+
+DRAWING = (torch.normal, torch.rand, torch.randn, torch.randperm, torch.bernoulli, torch.multinomial)
+"""What captum draws its random numbers with."""
+
+_NUMPY = RLock()
 
 NO_GRADIENT = (
     "No gradient reaches the input of this network, whose forward turns gradients off or detaches what it computes; "
@@ -47,22 +55,44 @@ def own_copy(network: nn.Module) -> nn.Module:
 
 @contextmanager
 def numpy_as_it_was() -> Iterator[None]:
-    """Afterwards NumPy's random state is what it was."""
-    state = np.random.get_state()
-    try:
-        yield
-    finally:
-        np.random.set_state(state)
+    """Afterwards NumPy's random state is what it was; other threads that come here wait, for there is but one."""
+    with _NUMPY:
+        state = np.random.get_state()
+        try:
+            yield
+        finally:
+            np.random.set_state(state)
+
+
+class Seeded(TorchFunctionMode):
+    """Inside, what torch draws on the processor in this thread comes from a generator of its own.
+
+    The one of the whole process would do for one thread: the others draw from it, and put it back as it was.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call the function, with the generator if it draws."""
+        told = kwargs or {}
+        places = [each.device.type for each in args if isinstance(each, Tensor)]
+        if func in DRAWING and {*places, torch.device(told.get("device") or "cpu").type} == {"cpu"}:
+            told = {"generator": self.generator, **told}
+        return func(*args, **told)
 
 
 @contextmanager
 def captum_run(model: Classifier, images: Tensor, *, gradients: bool = True) -> Iterator[tuple[nn.Module, Tensor]]:
     """Give a copy of the network, and images as it reads them, with gradients on and captum's warnings off.
 
-    Afterwards all is as it was, the random state of torch and NumPy too, from which captum draws. Raises what the
-    network itself raises, and NetworkError where `gradients` are needed and none reaches the input.
+    Afterwards all is as it was. Raises what the network itself raises, and NetworkError where `gradients` are needed
+    and none reaches the input.
     """
-    with numpy_as_it_was(), leave_no_trace(model.network), torch.enable_grad(), warnings.catch_warnings():
+    with leave_no_trace(model.network), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logits_of(model.network, images[:1])
         copied = own_copy(model.network)
@@ -73,6 +103,18 @@ def captum_run(model: Classifier, images: Tensor, *, gradients: bool = True) -> 
         yield copied, given
 
 
+def rehearse_gradient(model: Classifier, images: Tensor) -> None:
+    """Raise what `captum_run` raises of a network through which a method takes gradients."""
+    with captum_run(model, images):
+        pass
+
+
+def rehearse_copy(model: Classifier, images: Tensor) -> None:
+    """Raise what `captum_run` raises of a network which a method only asks."""
+    with captum_run(model, images, gradients=False):
+        pass
+
+
 def logits_with_graph(network: nn.Module) -> Callable[[Tensor], Tensor]:
     """The network as a function that leaves its input alone."""
 
@@ -81,12 +123,6 @@ def logits_with_graph(network: nn.Module) -> Callable[[Tensor], Tensor]:
         return answer
 
     return logits
-
-
-def seeded(seed: int) -> None:
-    """Start the random numbers of torch and NumPy; inside `captum_run`, which restores both."""
-    torch.manual_seed(seed)
-    np.random.seed(seed % 2**32)
 
 
 def each_class(attribute: Attribute, images: Tensor, targets: Tensor, *, share: int = 1) -> Tensor:
@@ -102,20 +138,20 @@ def each_class(attribute: Attribute, images: Tensor, targets: Tensor, *, share: 
     return torch.cat(found).view(*targets.shape, *images.shape[1:])
 
 
-def one_by_one(attribute: Attribute, seed: int) -> Attribute:
-    """Call for one image and class at a time, each time from the same random numbers.
-
-    So a map depends neither on the batch nor on the other classes.
-    """
+def one_by_one(attribute: Attribute) -> Attribute:
+    """Call for one image and class at a time: what is drawn alike for each depends on neither batch nor classes."""
 
     def attribute_all(images: Tensor, classes: Tensor) -> Tensor:
-        found = []
-        for row in range(len(images)):
-            seeded(seed)
-            found.append(attribute(images[row : row + 1], classes[row : row + 1]).detach())
-        return torch.cat(found)
+        pairs = zip(images.split(1), classes.split(1), strict=True)
+        return torch.cat([attribute(image, target).detach() for image, target in pairs])
 
     return attribute_all
+
+
+def unanswered(network: nn.Module, images: Tensor) -> Tensor:
+    """Of which images (N, C, H, W) the answer is not finite, (N,) bool: the rules at a ReLU may hide it."""
+    with torch.no_grad():
+        return torch.cat([~known(network(some.clone())) for some in images.split(at_once())])
 
 
 def summed(attributions: Tensor) -> Tensor:

@@ -71,8 +71,9 @@ def _unshared(network: nn.Module, images: Tensor, fold: bool, tolerance: float) 
         finish(traced)
         for name in ("_forward_hooks", "_forward_pre_hooks"):  # the owner's, on the network as a whole
             setattr(traced, name, getattr(network, name))
-        off = (traced(images[:2].clone()) - expected).abs().amax()
-    if not off <= tolerance * expected.abs().amax():
+        found, known = traced(images[:2].clone()), expected.isfinite()  # NaN tells nothing of the copy
+        off, size = ((values * known).nan_to_num(0, 0, 0).abs().amax() for values in (found - expected, expected))
+    if not off <= tolerance * size or not (found.isfinite() == known).all():
         raise NetworkError(
             f"This network's copy with modules of its own is {float(off):.2g} off in its logits; "
             "use integrated-gradients, which needs no such copy."

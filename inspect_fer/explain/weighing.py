@@ -1,7 +1,11 @@
 """What the CAM methods share: gradients without repetition, sums over channels, and what is not known."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
+
+from inspect_fer.capture import SharedPass, shared_pass
 
 
 def compact(gradients: Tensor) -> Tensor:
@@ -43,3 +47,18 @@ def known(values: Tensor) -> Tensor:
 def unknown_where(broken: Tensor, maps: Tensor) -> Tensor:
     """Maps (N, ..., h, w) with NaN for the images that are broken (N,): nothing is known of them."""
     return maps.masked_fill(broken.view(-1, *[1] * (maps.ndim - 1)), torch.nan)
+
+
+def of_known(shared: SharedPass, maps_of: Callable[[SharedPass], Tensor]) -> Tensor:
+    """Maps (N, T, h, w) of a method that compares answers: NaN for the images whose logits are not finite.
+
+    The others pass once more by themselves, since what is not finite hides what they have in common.
+    """
+    fine = known(shared.logits)
+    if fine.all():
+        return maps_of(shared)
+    features = shared.features
+    maps = features.new_full((*shared.targets.shape, *features.shape[2:]), torch.nan)
+    if fine.any():
+        maps[fine] = maps_of(shared_pass(shared.network, shared.layer, shared.images[fine], shared.targets[fine]))
+    return maps

@@ -1,5 +1,7 @@
 """How maps are asked for: every method, options in words, several layers, what it takes, what it is worth."""
 
+from importlib import import_module
+
 import pytest
 
 from inspect_fer.explain import METHODS
@@ -37,6 +39,9 @@ def test_options_may_follow_a_method(call, net):
         ("grad-cam?window=3", "grad-cam has no options"),
         ("saliency?absolute=maybe", "bool, not 'maybe'"),
         ("ocllusion?window=3", "Did you mean 'occlusion'?"),
+        ("occlusion?window=4&window=5", "The option window of occlusion is given twice"),
+        ("Grad-CAM", "Did you mean 'grad-cam'?"),
+        ("contrast?rival=hapiness", "Did you mean 'happiness'?"),
         ("rise?score=votes", "'probability' or 'logit', not 'votes'"),
     ],
 )
@@ -84,13 +89,34 @@ def test_a_dry_run_does_nothing_but_tell(call, net, folder):
     assert "2 images, 7 classes each: about" in out
     code, out, _ = call(f"run {net} --methods occlusion --out r --dry-run")
     assert code == 0
-    assert "occlusion" in out
+    assert "occlusion: the image is computed whole" in out or "occlusion: only what a window reaches" in out
     assert sorted(folder.rglob("*")) == before
+
+
+def test_what_occlusion_gained_is_said_after_the_work(call, net, monkeypatch):
+    monkeypatch.setattr(import_module("inspect_fer.explain.incremental"), "PAYS", 0.0)
+    err = call(f"explain {net} --method occlusion")[2]
+    assert "occlusion: only what a window reaches was computed" in err
+    assert "less time measured, against four whole images at a time" in err
+    assert "occlusion" not in call(f"explain {net} --method grad-cam")[2]
+
+
+@pytest.mark.parametrize("flags", ["", "--dry-run"])
+def test_what_the_network_does_not_allow_is_said_before_the_run(call, folder, flags):
+    card = ModelCard("se", NAMES, (1, 48, 48), (0.5,), (0.25,), "", options={"width": 2})
+    save(Classifier(build("se", size=48, options={"width": 2}), card), folder / "se.safetensors")
+    code, out, err = call(
+        f"explain --model se.safetensors --data synthetic:2 --method occlusion --method lrp --out r {flags}"
+    )
+    assert (code, out) == (2, "")
+    assert "LRP has no rule for Sigmoid" in err
+    assert not (folder / "r" / "explanations").exists()
 
 
 @pytest.mark.parametrize(
     ("flags", "hint"),
     [
+        ("--layer ''", "name a layer, or leave it out to read 'blocks.3.relu'"),
         ("--memory plenty", "such as '1GB'"),
         ("--memory 1kB", "too small"),
         ("--precision exakt", "Did you mean 'exact'?"),

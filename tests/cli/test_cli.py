@@ -4,9 +4,11 @@ import sys
 
 import pytest
 import torch
+import typer
 from PIL import Image
 
 from inspect_fer.cli import app, main
+from inspect_fer.cli.terminal import counted, print_scores
 from inspect_fer.models import build
 from inspect_fer.models.checkpoint import load
 from inspect_fer.runs import open_run
@@ -177,10 +179,44 @@ def test_a_users_mistake_is_one_line_and_exit_code_2_and_loses_nothing(call, net
     assert sorted(path.name for path in folder.rglob("*")) == before
 
 
-def test_a_wrong_option_is_told(call):
-    code, _, err = call("evaluate --modle demo")
+@pytest.mark.parametrize(
+    ("line", "says", "help_of"),
+    [
+        ("evaluate --modle demo", "--modle (Possible options: --model).", "evaluate"),
+        ("explain --model demo --limit 0", "'--limit': Input should be greater than or equal to 1.", "explain"),
+        ("explain", "Missing option '--model' / '-m'.", "explain"),
+        ("explain --model", "'--model' requires an argument.", "explain"),
+        ("evaluate --model demo --data synthetic:2 extra", "unexpected extra argument(s) (extra).", "evaluate"),
+        ("explian", "Did you mean 'explain'?", ""),
+        ("--what", "--what.", ""),
+    ],
+)
+def test_a_line_that_does_not_fit_is_told_in_one_line(call, line, says, help_of):
+    code, out, err = call(line)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("inspect-fer: ")
+    assert err.endswith(f"{says} See {' '.join(['inspect-fer', help_of]).strip()} --help.\n")
+
+
+def test_nothing_asked_shows_the_help(call):
+    code, _, err = call("")
     assert code == 2
-    assert "--model" in err
+    assert "Commands:" in err
+    assert call("--help")[0] == 0
+
+
+def test_a_question_left_unanswered_is_no_bug(call, monkeypatch):
+    def leave(**_):
+        raise typer.Abort
+
+    monkeypatch.setattr("inspect_fer.cli.app", leave)
+    assert call("rm x")[::2] == (1, "inspect-fer: stopped, nothing more is done.\n")
+
+
+def test_one_face_is_a_face(capsys):
+    print_scores({"n": 0, "unlabelled": 1, "baseline": {}}, "demo")
+    assert capsys.readouterr().out == "demo: 1 face without a known label, nothing to score.\n"
+    assert (counted(1, "face"), counted(0, "face"), counted(1200, "face")) == ("1 face", "0 faces", "1,200 faces")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch, net):

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 import torch
@@ -13,9 +14,11 @@ from PIL import Image
 from inspect_fer.datasets.synthetic import load_synthetic
 from inspect_fer.explain import explain
 from inspect_fer.explain.cost import Forecast
-from inspect_fer.models.checkpoint import load
+from inspect_fer.models import build
+from inspect_fer.models.checkpoint import load, save
 from inspect_fer.predict import predict
 from inspect_fer.runs import faces_of, open_run, save_run
+from inspect_fer.schema import Classifier
 
 PAGES = ("overview", "errors", "explain", "layers")
 
@@ -181,6 +184,29 @@ def test_cam_without_a_linear_head_is_one_sentence(open_page):
     assert len(app.error) == 1
     assert "CAM needs global average pooling" in app.error[0].value
     assert not app.exception
+
+
+@pytest.mark.parametrize("cost", ["as it is", "seeing nothing"])
+def test_a_method_through_captum_that_the_network_does_not_allow_is_one_sentence(open_page, copy, monkeypatch, cost):
+    card = replace(load(copy / "home" / "checkpoints" / "tiny.safetensors").card, architecture="se", cam_layer="")
+    gated = Classifier(build("se", size=48, options=card.options), card)
+    save(gated, copy / "home" / "checkpoints" / "other.safetensors")
+    if cost == "seeing nothing":  # a face of its own may be refused where the forecast's was not
+        monkeypatch.setattr(import_module("inspect_fer.explain.cost"), "refusals", lambda *_: {})
+    app = open_page("explain")
+    app.selectbox(key="network small").set_value("other").run()
+    app.selectbox(key="method").set_value("lrp").run()
+    assert "LRP has no rule for Sigmoid" in words(app)
+    assert not app.exception
+
+
+@pytest.mark.parametrize("view", ["One method", "Side by side"])
+def test_occlusion_says_how_much_less_there_is_to_do(open_page, view):
+    app = open_page("explain", view=view)
+    if view == "One method":
+        app.selectbox(key="method").set_value("occlusion").run()
+    assert fine(app), words(app)
+    assert re.search(r"occlusion: (only what a window reaches is|the image is) computed", words(app))
 
 
 def test_impossible_options_are_one_sentence(open_page):

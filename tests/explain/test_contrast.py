@@ -2,15 +2,18 @@
 
 from dataclasses import replace
 from itertools import product
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
+from inspect_fer.emotions import CANONICAL
 from inspect_fer.errors import ConfigError, TargetError
-from inspect_fer.explain import Contrast, FinerCAM, explain
-from inspect_fer.explain.contrast import against, nearest_rivals, strongest_rivals
+from inspect_fer.explain import METHODS, Contrast, FinerCAM, explain, forecast
+from inspect_fer.explain.contrast import Emotion, against, nearest_rivals, strongest_rivals
+from inspect_fer.explain.spelling import kinds_of, spelt
 
 LOGITS = torch.tensor([[1.0, 5.0, 4.5, -2.0], [0.0, -1.0, 3.0, 2.0]])
 EVERY = torch.arange(4).expand(2, 4)
@@ -41,6 +44,24 @@ def test_contrast_is_the_difference_of_two_grad_cams(model, images, rival):
         if rival is None:
             _, other = max((float(logits[image, k]), k) for k in range(5) if k != target)
         assert_close(found[image, target], every[image, target] - every[image, other])
+
+
+@pytest.mark.parametrize("rival", ["happiness", "Happy", 2])
+def test_a_rival_may_be_named(tiny_model, images, rival):
+    expected = explain(tiny_model, images, Contrast(2), targets="all").maps
+    named = {"python": METHODS["contrast"](rival=rival), "shell": f"contrast?rival={rival}"}
+    for found in explain(tiny_model, images, named, targets="all").values():
+        assert_close(found.maps, expected, rtol=0, atol=0)
+        assert found.method == {"name": "contrast", "rival": rival}
+    assert spelt("contrast?rival=none", METHODS) == Contrast()
+    assert forecast(tiny_model, images, Contrast(rival)).methods["contrast"].passes.forward == 0
+
+
+def test_the_dashboard_offers_the_emotions():
+    assert get_args(Emotion) == CANONICAL
+    parts = kinds_of(get_type_hints(Contrast)["rival"])
+    assert [part for part in parts if isinstance(part, str) or part is None] == [*CANONICAL, None]
+    assert int in parts
 
 
 def test_contrast_with_itself_is_nothing_and_turns_round_with_the_rival(model, images):
@@ -84,5 +105,10 @@ def test_rivals_that_are_not_there(tiny_model, images):
     for rival in (5, -1):
         with pytest.raises(TargetError, match=f"no class {rival} to contrast"):
             explain(tiny_model, images, Contrast(rival))
+    with pytest.raises(TargetError, match="No class is called 'hapiness'. Did you mean 'happiness'"):
+        explain(tiny_model, images, "contrast?rival=hapiness")
+    refused = {}
+    assert not explain(tiny_model, images, Contrast("sorrow"), refuse=refused.__setitem__)
+    assert "No class is called 'sorrow'" in str(refused["contrast"])
     with pytest.raises(ConfigError, match="similar"):
         FinerCAM(similar=0)

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
 from inspect_fer.errors import ConfigError, DataError, NetworkError, UnknownNameError
-from inspect_fer.explain import GradCAM, Occlusion, budget, describe, explain, make_method
+from inspect_fer.explain import GradCAM, Occlusion, budget, describe, examine, explain, forecast, make_method
 from inspect_fer.explain.need import need_of
-from inspect_fer.schema import Explanation, Footprint, Samples
+from inspect_fer.predict import predict
+from inspect_fer.schema import Classifier, Explanation, Footprint, Samples
 
 
 def test_one_method_gives_one_explanation(tiny_model, images):
@@ -118,3 +120,49 @@ def test_a_method_of_the_users_own_has_its_class_name():
         """Someone's own."""
 
     assert describe(Mine()) == {"name": "Mine"}
+
+
+def test_a_network_without_a_card_is_told_to_be_wrapped(tiny_model, images):
+    for ask in (
+        lambda network: explain(network, images, "grad-cam"),
+        lambda network: predict(network, images),
+        lambda network: forecast(network, images, "grad-cam"),
+    ):
+        with pytest.raises(NetworkError, match=r"TinyNetwork has no card .* use fer\.wrap\("):
+            ask(tiny_model.network)
+        with pytest.raises(NetworkError, match=r"str has no card"):
+            ask("demo")
+
+
+@pytest.mark.parametrize(
+    ("options", "kind", "says"),
+    [
+        ({"fusion": None}, UnknownNameError, "No fusion is called None. Choose from: mean"),
+        ({"precision": None}, UnknownNameError, "No precision is called None. Choose from: exact, fast"),
+        ({"tick": 3}, ConfigError, "tick is a function .* not 3"),
+        ({"refuse": 3}, ConfigError, "refuse is a function .* not 3"),
+        ({"layer": [""]}, ConfigError, "empty name; name a layer, or leave it out to read 'features'"),
+        ({"layer": ["features", ""]}, ConfigError, "empty name"),
+    ],
+)
+def test_choices_that_are_none_are_one_line(tiny_model, images, options, kind, says):
+    for ask in (explain, examine, forecast):
+        with pytest.raises(kind, match=says):
+            ask(tiny_model, images, "grad-cam", **options)
+    if "tick" in options:
+        with pytest.raises(ConfigError, match=says):
+            predict(tiny_model, images, **options)
+
+
+def test_where_there_is_no_layer_to_read_another_way_is_shown(tiny_model, images):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(144, 5))
+    bare = replace(tiny_model.card, cam_layer="")
+    with pytest.raises(
+        NetworkError, match="grad-cam reads a layer, and none of this network gives maps; use occlusion"
+    ):
+        explain(Classifier(network, bare), images, "grad-cam")
+    with pytest.raises(NetworkError, match=r"card names none; name one with layer=, such as 'features'"):
+        explain(replace(tiny_model, card=bare), images, "grad-cam")
+    refused = {}
+    found = explain(Classifier(network, bare), images, ["fem", "saliency"], refuse=refused.__setitem__)
+    assert (list(found), list(refused)) == (["saliency"], ["fem"])

@@ -12,9 +12,10 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 from torch.testing import assert_close
 
-from inspect_fer.explain import Occlusion, explain
+from inspect_fer.explain import Occlusion, explain, forecast
 from inspect_fer.explain.budget import Rows, allowing
 from inspect_fer.explain.incremental import logits_under
+from inspect_fer.explain.incremental.gain import Measured, gain_in_words, measuring
 from inspect_fer.explain.incremental.plan import reaches, traced
 from inspect_fer.explain.occlusion import whole_logits
 from inspect_fer.models import ARCHITECTURES, build
@@ -268,3 +269,42 @@ def test_a_change_of_the_network_is_seen(generator):
     network.features.relu1 = nn.Tanh()
     network.features.conv2.weight.data.mul_(2)
     assert_equal_logits(network, images)
+
+
+def test_the_forecast_says_the_gain_and_counts_it(make_model, generator, monkeypatch):
+    model = make_model("tiny", input_size=(1, 48, 48))
+    images = torch.randn(3, 1, 48, 48, generator=generator)
+    places = Occlusion().footprint((1, 48, 48))
+    gain = module.forecast(exact_twin(model.network, (), images), images[:1], places).gain
+    assert gain > 1.5
+    told = forecast(model, images, "occlusion").methods["occlusion"]
+    assert told.note == f"only what a window reaches is computed: {gain:.1f}x less work"
+    monkeypatch.setattr(module, "PAYS", 1e9)
+    whole = forecast(model, images, "occlusion").methods["occlusion"]
+    assert whole.note.startswith("the image is computed whole for every window: windows reach so much")
+    assert whole.seconds > 1.2 * told.seconds
+    model.network.register_forward_hook(lambda *_: None)
+    assert "cannot be traced, or hooks" in forecast(model, images, "occlusion").methods["occlusion"].note
+    assert forecast(model, images, "rise?masks=5").methods["rise"].note == ""
+
+
+def test_the_gain_is_measured_against_whole_images(make_model, generator, monkeypatch):
+    model = make_model("tiny", input_size=(1, 24, 24))
+    images, seconds = torch.randn(3, 1, 24, 24, generator=generator), iter(range(1000))
+    monkeypatch.setattr(module.time, "perf_counter", lambda: next(seconds))
+    with measuring() as found:
+        why = explain(model, images, "occlusion", targets="all")
+    (measured,) = found
+    assert measured.taken >= 1  # a second for each block of windows
+    assert measured.whole == 3 * (1 + why.maps[0, 0].numel()) / 4  # four images took a second
+    explain(model, images, "occlusion")
+    assert len(found) == 1
+
+
+def test_what_was_gained_in_words():
+    words = gain_in_words([Measured(2.0, 9.0, 3.0), Measured(4.0, 3.0, 1.0)])
+    assert words == (
+        "only what a window reaches was computed: 2.5x less work by forecast, 3.0x less time measured, "
+        "against four whole images at a time"
+    )
+    assert gain_in_words([]) == ""

@@ -79,7 +79,13 @@ def test_equals_captum(mlp_model, images, window, stride):
 )
 def test_geometry_and_upsampling(height: int, width: int, window: int, stride: int, seed: int):
     window = min(window, height, width)
-    places = Occlusion(window=window, stride=stride).footprint((1, height, width))
+    places = Footprint(windows(height, window, stride), windows(width, window, stride))
+    method = Occlusion(window=window, stride=stride)
+    if any(window < length <= stride for length in (height, width)):
+        with pytest.raises(ConfigError, match=f"stride of {stride} pixels leaves an image of"):
+            method.footprint((1, height, width))
+        return
+    assert method.footprint((1, height, width)) == places
     for spans, length in ((places.rows, height), (places.columns, width)):
         assert len(spans) == ceil((length - window) / stride) + 1
         assert all(0 <= start <= stop <= length and stop - start <= window for start, stop in spans)
@@ -144,3 +150,12 @@ def test_options_that_make_no_sense_are_errors(options):
 def test_a_window_larger_than_the_image_is_an_error(mlp_model, images):
     with pytest.raises(ConfigError, match="window of 13 pixels does not fit an image of 12 x 12"):
         explain(mlp_model, images, Occlusion(window=13))
+
+
+def test_a_second_window_holds_a_pixel(mlp_model, images):
+    with pytest.raises(ConfigError, match=r"stride of 100 pixels leaves .* 12 x 12 behind .* window's 8 pixels"):
+        explain(mlp_model, images, Occlusion(stride=100))
+    with pytest.raises(ConfigError, match="stride of 12 pixels"):
+        explain(mlp_model, images, Occlusion(stride=12))
+    assert explain(mlp_model, images, Occlusion(window=12, stride=100)).maps.shape[2:] == (1, 1)
+    assert explain(mlp_model, images, Occlusion(window=2, stride=11)).maps.shape[2:] == (2, 2)

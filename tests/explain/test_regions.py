@@ -9,7 +9,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from inspect_fer.errors import ConfigError
-from inspect_fer.explain import Occlusion, RegionOcclusion, RegionShapley, explain
+from inspect_fer.explain import Occlusion, RegionOcclusion, RegionShapley, explain, forecast
 from inspect_fer.explain.fills import blurred, filled
 from inspect_fer.explain.region_occlusion import region_occlusion
 from inspect_fer.explain.region_shapley import shapley_values, subsets
@@ -128,7 +128,7 @@ def test_the_parts_of_a_face_are_a_partition():
 
 
 def test_the_first_rectangle_owns_a_pixel_and_a_name_may_have_several():
-    regions = (("a", 0.0, 0.0, 0.5, 0.5), ("b", 0.0, 0.0, 1.0, 1.0), ("a", 0.9, 0.9, 1.0, 1.0))
+    regions = (("a", 0.0, 0.0, 0.5, 0.5), ("b", 0.0, 0.0, 1.0, 1.0), ("a", 0.75, 0.75, 1.0, 1.0))
     masks = region_masks(regions, 1, 1, (4, 4))
     assert region_names(regions, 1, 1) == ("a", "b", BACKGROUND)
     assert masks.sum(dim=(1, 2)).tolist() == [4, 12, 0]
@@ -161,6 +161,8 @@ def test_fills(images):
         ({"regions": ()}, "or a tuple"),
         ({"regions": (("a", 0, 0, 2, 1),)}, "or a tuple"),
         ({"regions": (("a", 0.5, 0, 0.5, 1),)}, "or a tuple"),
+        ({"regions": (["a", 0, 0, 0.5, 0.5],)}, "or a tuple of tuples"),
+        ({"regions": (("background", 0, 0, 0.5, 0.5),)}, "'background' what no rectangle holds"),
         ({"rows": 0}, "rows of at least 1"),
         ({"columns": 2.5}, "columns of at least 1"),
         ({"fill": "black"}, "fills with"),
@@ -178,3 +180,12 @@ def test_limits(mlp_model, images):
         RegionShapley(regions="grid", rows=3, columns=4)
     with pytest.raises(ConfigError, match="13 x 6 is finer than the 12 x 12 pixels"):
         explain(mlp_model, images, RegionOcclusion(rows=13))
+
+
+@pytest.mark.parametrize("method", [RegionOcclusion, RegionShapley])
+@pytest.mark.parametrize("sides", [(0.5, 0, 0.52, 1), (0, 0.99, 1, 1)])
+def test_a_region_without_a_pixel_is_an_error(mlp_model, images, method, sides):
+    with pytest.raises(ConfigError, match="region 'mole' holds none of the 12 x 12 pixels"):
+        explain(mlp_model, images, method(regions=(("mole", *sides),)))
+    with pytest.raises(ConfigError, match="region 'mole' holds none"):
+        forecast(mlp_model, images, RegionOcclusion(regions=(("mole", *sides),)))

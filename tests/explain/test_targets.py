@@ -53,20 +53,26 @@ def test_predicted_waits_for_the_logits(tiny_model, images):
         (torch.zeros(2, 3, dtype=torch.int64), "not 2 x 3"),
         (torch.zeros(3, 0, dtype=torch.int64), "not 3 x 0"),
         (torch.zeros(3, 1, 1, dtype=torch.int64), "not 3 x 1 x 1"),
+        (torch.zeros(3, 0), r"not 3 x 0\. Give 'predicted'"),
         (True, "torch.bool"),
-        (1.0, "torch.float32"),
+        (1.0, r"broken numbers \(torch.float32\)\. Give 'predicted', .* by name or by id \(0 to 4\)"),
         ([0.0, 1.0, 2.0], "torch.float32"),
         ([True, False, True], "torch.bool"),
         ([], "3 images need 3 targets.* not none"),
-        (None, "class ids, not None"),
-        ([0, "fear", 1], "class ids, not"),
-        ([[0, 1], [2]], "class ids, not"),
+        ([[], [], []], "not 3 x 0"),
+        (None, r"Targets are classes, as many for each image, not None\. Give 'predicted', 'label', 'all'"),
+        ([0, None, 1], r"not \[0, None, 1\]\. Give"),
+        ([[0, 1], [2]], r"as many for each image, not \[\[0, 1\], \[2\]\]\. Give"),
+        (np.array([["a"] * 200] * 3), "as many for each image, not "),
+        (["anger", "sorrow", 1], "No class is called 'sorrow'.*Choose from: anger, fear, happiness"),
     ],
 )
 def test_what_does_not_fit_is_one_line(targets, reason):
     with pytest.raises(TargetError, match=reason) as problem:
-        resolve_targets(targets, LABELS, 5)
+        resolve_targets(targets, LABELS, 5, ("anger", "fear", "happiness", "surprise", "neutral"))
     assert "\n" not in str(problem.value)
+    assert "could not" not in str(problem.value).lower()
+    assert len(str(problem.value)) < 400
 
 
 def test_unknown_labels_cannot_be_explained(tiny_model, images):
@@ -87,5 +93,8 @@ def test_a_class_may_be_named(tiny_model, images):
     assert explain(tiny_model, images, "grad-cam", targets=names[3]).targets.tolist() == [[3]] * 4
     assert resolve_targets("Happy", LABELS, 3, ("anger", "fear", "happiness")).tolist() == [[2]] * 3
     assert resolve_targets("all", LABELS, 2, ("fear", "all")).tolist() == [[0, 1]] * 3
+    assert resolve_targets(["Happy", 0, "fear"], LABELS, 3, ("anger", "fear", "happiness")).tolist() == [[2], [0], [1]]
+    assert explain(tiny_model, images, "grad-cam", targets=["anger"] * 4).targets.tolist() == [[0]] * 4
+    assert explain(tiny_model, images, "grad-cam", targets=[["anger", "fear"]] * 4).targets.tolist() == [[0, 1]] * 4
     with pytest.raises(TargetError, match=f"Did you mean '{names[3]}'"):
         explain(tiny_model, images, "grad-cam", targets=names[3][:-1])

@@ -73,7 +73,11 @@ def wanted(network: Network, face: Samples, methods: list[Method], manner: Manne
     most = "up to " if any(each.passes.at_most for each in told.methods.values()) else ""
     seconds = in_time(told.seconds)
     count = "1 forward pass" if passes == 1 else f"{passes:,.0f} forward passes"
-    st.caption(f"Takes {most}{count}, {seconds}, {in_words(told.bytes)}.")
+    memory = f", {in_words(told.bytes)}" if told.bytes else ""
+    st.caption(f"Takes {most}{count}, {seconds}{memory}.")
+    for name, each in told.methods.items():
+        if each.note:
+            st.caption(plain(f"{name}: {each.note}."))
     if told.seconds < SLOW:
         return True
     key = f"started {network.content} {face.ids[0]} {[describe(method) for method in methods]} {manner}"
@@ -99,12 +103,14 @@ def shown(network: Network, face: Samples, methods: list[Method], manner: Manner
     if not methods:
         st.info("Choose a method.")
     elif wanted(network, face, methods, manner):
-        found, refused = why(network, face, methods, manner)
+        found, refused, gain = why(network, face, methods, manner)
         if st.session_state["view"] == SEVERAL:
             side_by_side(face, prediction, found)
         for name, reason in refused.items():
             st.caption(plain(f"{name}: {reason}"))
-        if st.session_state["view"] != SEVERAL:
+        if gain:
+            st.caption(plain(f"occlusion: {gain}."))
+        if st.session_state["view"] != SEVERAL and found:
             ((name, explanation),) = found.items()
             one_method(face, prediction, explanation, scale)
             worth(explanation, alike(network, face, methods[0], manner))

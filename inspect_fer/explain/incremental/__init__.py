@@ -4,6 +4,7 @@ Nakandala et al., Incremental and approximate inference for faster occlusion-bas
 (Krypton); here exact: what a window cannot reach is taken from the clean image's maps, the rest is computed as always.
 """
 
+import time
 from collections.abc import Iterator
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from inspect_fer.capture import logits_of
 from inspect_fer.capture.hooks import as_input
 from inspect_fer.explain.budget import at_once
+from inspect_fer.explain.incremental.gain import Measured, Outlook, write_down
 from inspect_fer.explain.incremental.plan import Forecast, Traced, alive, evened, forecast_of, reaches, traced
 from inspect_fer.explain.incremental.reach import Spans
 from inspect_fer.explain.incremental.run import program, run
@@ -23,6 +25,21 @@ PAYS = 1.2
 
 CACHE, FEW = 2**26, 64
 """Bytes at a time beyond which more windows at a time gain nothing, and how many windows there are at least."""
+
+
+def outlook(network: nn.Module, image: Tensor, places: Footprint) -> Outlook:
+    """What `logits_under` is going to do for an image (1, C, H, W), as far as is known before."""
+    if image.device.type != "cpu" or any(weight.device.type != "cpu" for weight in network.parameters()):
+        return Outlook(why_not="only on a processor does less pay")
+    try:
+        told = forecast(network, image, places)
+    except Exception:  # as below
+        told = None
+    if told is None:
+        return Outlook(why_not="the network cannot be traced, or hooks hang on it")
+    if told.gain < PAYS:
+        return Outlook(why_not=f"windows reach so much of its maps that {told.gain:.1f}x less work is all to be had")
+    return Outlook(told.gain)
 
 
 def logits_under(network: nn.Module, images: Tensor, fill: Tensor, places: Footprint) -> tuple[Tensor, Tensor] | None:
@@ -39,8 +56,8 @@ def logits_under(network: nn.Module, images: Tensor, fill: Tensor, places: Footp
     try:
         net = traced(network, graph, images[:1])
         windows = places.rows, places.columns
-        pays = forecast_of(net, reaches(net, windows)).gain >= PAYS
-        return _logits(net, images, fill, windows) if pays else None
+        gain = forecast_of(net, reaches(net, windows)).gain
+        return _logits(net, images, fill, windows, gain) if gain >= PAYS else None
     except Exception:  # whole maps have the last word
         return None
 
@@ -55,26 +72,37 @@ def forecast(network: nn.Module, image: Tensor, places: Footprint) -> Forecast |
         return forecast_of(net, reaches(net, (places.rows, places.columns)))
 
 
-def _logits(net: Traced, images: Tensor, fill: Tensor, windows: tuple[Spans, Spans]) -> tuple[Tensor, Tensor] | None:
+def _logits(
+    net: Traced, images: Tensor, fill: Tensor, windows: tuple[Spans, Spans], gain: float
+) -> tuple[Tensor, Tensor] | None:
     """Block after block of the windows, so many images at a time as memory allows."""
     rows, columns = windows
     fitting = _fitting(net, windows, images.element_size())
     count = max(1, min(len(images), fitting // (len(rows) * len(columns))))
     clean = left = None
+    whole, taken = float("inf"), 0.0
     for down, across in _blocks(len(rows), len(columns), fitting):
         block = rows[down], columns[across]
         ready = program(net, evened(net, reaches(net, block), count))
         for start in range(0, len(images), count):
             chunk = slice(start, start + count)
+            started = time.perf_counter()
             found = run(ready, images[chunk], fill[chunk])
-            if start == 0 and not _agrees(net.network, images[:1], fill[:1], block, found[0]):
-                return None
+            taken += time.perf_counter() - started
+            if start == 0:
+                agrees, seconds = _agrees(net.network, images[:1], fill[:1], block, found[0])
+                if not agrees:
+                    return None
+                whole = min(whole, seconds)
             if clean is None or left is None:
                 clean = found.new_empty(len(images), found.shape[2])
                 left = found.new_empty(len(images), len(rows), len(columns), found.shape[2])
             clean[chunk] = found[:, 0]
             left[chunk, down, across] = found[:, 1:].unflatten(1, (len(block[0]), len(block[1])))
-    return None if clean is None or left is None else (clean, left.flatten(1, 2))
+    if clean is None or left is None:
+        return None
+    write_down(Measured(gain, whole * len(images) * (1 + len(rows) * len(columns)), taken))
+    return clean, left.flatten(1, 2)
 
 
 def _fitting(net: Traced, windows: tuple[Spans, Spans], size: int) -> int:
@@ -92,8 +120,13 @@ def _blocks(rows: int, columns: int, fitting: int) -> Iterator[tuple[slice, slic
             yield slice(top, min(top + tall, rows)), slice(left, min(left + wide, columns))
 
 
-def _agrees(network: nn.Module, image: Tensor, fill: Tensor, windows: tuple[Spans, Spans], found: Tensor) -> bool:
-    """Whether the logits (1 + windows, K) are those of the image and of three of the windows, computed whole."""
+def _agrees(
+    network: nn.Module, image: Tensor, fill: Tensor, windows: tuple[Spans, Spans], found: Tensor
+) -> tuple[bool, float]:
+    """Whether the logits (1 + windows, K) are those of the image and of three of the windows, computed whole.
+
+    With it the seconds that one of these takes, image or window.
+    """
     rows, columns = windows
     covered, kept = [image], [0]
     for down, across in ((0, 0), (len(rows) // 2, len(columns) // 2), (len(rows) - 1, len(columns) - 1)):
@@ -101,6 +134,8 @@ def _agrees(network: nn.Module, image: Tensor, fill: Tensor, windows: tuple[Span
         covered.append(image.clone())
         covered[-1][under] = fill[under]
         kept.append(1 + down * len(columns) + across)
+    started = time.perf_counter()
     expected = logits_of(network, torch.cat(covered))
+    seconds = (time.perf_counter() - started) / len(covered)
     tolerance = max(TOLERANCE, torch.finfo(expected.dtype).eps)
-    return bool((found[kept] - expected).abs().amax() <= tolerance * expected.abs().amax())
+    return bool((found[kept] - expected).abs().amax() <= tolerance * expected.abs().amax()), seconds

@@ -1,0 +1,93 @@
+"""Memory where maps are large beside the weights: every class, several images, a budget for one or two at a time."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from inspect_fer.capture import Meter
+from inspect_fer.errors import ConfigError
+from inspect_fer.explain import explain, forecast, make_method
+from inspect_fer.explain.budget import in_bytes
+from inspect_fer.explain.gradients import PART, mean_gradient
+from inspect_fer.explain.need import need_of
+
+SIDE = 64
+METHODS = (
+    *("full-grad", "smooth-grad?samples=20", "gradient-shap?samples=20", "integrated-gradients?steps=8"),
+    *("saliency", "input-x-gradient", "guided-backprop", "deconvnet", "guided-grad-cam", "deep-lift", "lrp"),
+    *("region-shapley", "region-occlusion", "rise?masks=40", "kernel-shap?samples=40", "lime?samples=40", "occlusion"),
+)
+
+
+@pytest.fixture
+def model(make_model):
+    return make_model("mlp", input_size=(1, SIDE, SIDE))
+
+
+@pytest.fixture
+def faces(generator):
+    return torch.randn(6, 1, SIDE, SIDE, generator=generator)
+
+
+def need(model, faces, name):
+    return need_of(model, faces[:1], {"": make_method(*name.split("?")[:1])}, ("blocks.1.relu",), 5)
+
+
+def peak(model, faces, name, memory):
+    """What is found, and the most bytes alive on the way to it, the maps themselves and copies of weights apart."""
+    with Meter() as meter:
+        maps = explain(model, faces, name, targets="all", memory=memory).maps
+    weights = sum(weight.nbytes for weight in model.network.parameters())
+    return maps, meter.peak - 3 * maps.nbytes - 4 * weights
+
+
+@pytest.mark.parametrize(("name", "times"), [*((name, 1.5) for name in METHODS), ("full-grad", 4.2)])
+def test_all_classes_of_large_images_keep_to_the_budget(model, faces, name, times):
+    budget = int(times * need(model, faces, name).least)
+    whole = explain(model, faces, name, targets="all").maps
+    found, taken = peak(model, faces, name, budget)
+    assert taken <= 1.2 * budget
+    assert_close(found, whole, rtol=1e-4, atol=1e-5 * float(whole.abs().amax()))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_forecast_is_of_what_is_taken(model, faces, name):
+    for memory in (int(1.5 * need(model, faces, name).least), 10**9):
+        told = forecast(model, faces, name, targets="all", memory=memory)
+        _, taken = peak(model, faces, name, memory)
+        assert taken <= 1.3 * told.bytes
+        assert told.bytes <= memory
+
+
+@pytest.mark.parametrize("name", ["full-grad", "deep-lift", "lrp", "saliency", "grad-cam"])
+def test_what_a_budget_is_told_to_be_at_least_is_enough(model, faces, name):
+    with pytest.raises(ConfigError, match="Give at least") as told:
+        explain(model, faces, name, targets="all", memory=20_000)
+    least = in_bytes(str(told.value).split()[-1].rstrip("."))
+    assert peak(model, faces, name, least)[1] <= 1.2 * least
+
+
+def test_a_method_too_large_for_the_budget_is_left_out_alone(model, faces):
+    memory = int(1.2 * need(model, faces, "saliency").least)
+    options = {"targets": "all", "memory": memory}
+    refused = {}
+    found = explain(model, faces, ["saliency", "deep-lift"], **options, refuse=refused.__setitem__)
+    assert (list(found), list(refused)) == (["saliency"], ["deep-lift"])
+    assert "Give at least" in str(refused["deep-lift"])
+    assert list(forecast(model, faces, ["saliency", "deep-lift"], **options).refused) == ["saliency", "deep-lift"]
+
+
+def test_a_method_takes_no_more_for_the_company_it_has(model, faces):
+    alone = forecast(model, faces, "grad-cam", targets="all").methods["grad-cam"].bytes
+    others = ["grad-cam", "eigen-cam", "shapley-cam", "kpca-cam", "smooth-grad-cam++", "deep-lift"]
+    among = forecast(model, faces, others, targets="all").methods
+    assert among["grad-cam"].bytes <= 1.3 * alone
+    assert among["deep-lift"].bytes > 3 * among["grad-cam"].bytes
+
+
+def test_a_mean_of_gradients_is_that_of_every_point_however_they_are_cut(generator):
+    points = [torch.randn(n, 1, 2, 2, generator=generator) for n in (PART, 3)]
+    weights = [torch.randn(len(part), 1, 1, 1, generator=generator) for part in points]
+    expected = sum(w * x**2 for part, ws in zip(points, weights, strict=True) for x, w in zip(part, ws, strict=True))
+    found = mean_gradient(lambda x, _: x**2, zip(points, weights, strict=True), torch.tensor([1]), PART + 3)
+    assert_close(found[0], expected / (PART + 3))
