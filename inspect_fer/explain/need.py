@@ -13,8 +13,7 @@ from inspect_fer.errors import FerError
 from inspect_fer.explain.budget import Rows, rows_within
 from inspect_fer.explain.method import Method, Setting, own_passes, passes_of, reads_layer, shares_pass
 from inspect_fer.schema import Classifier
-from inspect_fer.twin import bare_copy
-from inspect_fer.twin.state import state_of
+from inspect_fer.twin import bare_copy, never_changes, state_of
 
 CHEAP = 32
 """A method of at most so many passes is run to see what it takes; others cut their passes into chunks themselves."""
@@ -59,7 +58,7 @@ def need_of(
     model: Classifier, image: Tensor, methods: Mapping[str, Method], layers: tuple[str, ...], targets: int
 ) -> Need:
     """What an image (1, C, H, W) takes with these methods and so many targets, measured once a state of the network."""
-    state = state_of(model.network)  # it may stand in for its own twin, which never changes
+    state = () if never_changes(model.network) else state_of(model.network)
     if model.network not in _KNOWN or _KNOWN[model.network][0] != state:
         _KNOWN[model.network] = state, {}
     known = _KNOWN[model.network][1]

@@ -67,6 +67,11 @@ def exact_twin(network: nn.Module, keep: tuple[str, ...], images: Tensor) -> nn.
     return network if twin is None else twin
 
 
+def never_changes(network: nn.Module) -> bool:
+    """Whether this is a twin."""
+    return network in _TWINS
+
+
 def multiplies_half(device: str) -> bool:
     """Whether this kind of device ("cpu", "cuda") multiplies bfloat16 faster than float32."""
     if device == "cuda":
@@ -88,7 +93,7 @@ def half_twin(network: nn.Module) -> nn.Module:
                 half = evaluation_copy(network).bfloat16().to(memory_format=torch.channels_last)
             except Exception:
                 return network
-        if network not in _TWINS:
+        if not never_changes(network):
             return half
         _HALVES[network] = half
     return _HALVES[network]
