@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from inspect_fer.cli.terminal import progress
+from inspect_fer.cli.terminal import counted, progress
 
 if TYPE_CHECKING:
     from inspect_fer.errors import FerError
@@ -47,11 +47,12 @@ class Asked:
         from inspect_fer.errors import ConfigError
         from inspect_fer.explain import METHODS, chosen
 
-        if ALL in methods and len(methods) > 1:
+        wanted = [ALL if name.lower() == ALL else name for name in methods]
+        if ALL in wanted and len(wanted) > 1:
             raise ConfigError("The method all stands alone: it is every method that the network allows.")
-        if list(methods) != [ALL]:
-            chosen(list(methods))
-            return cls(list(methods), options)
+        if wanted != [ALL]:
+            chosen(wanted)
+            return cls(wanted, options)
         asked = cls(list(METHODS), options)
         asked.options["refuse"] = asked.refused.__setitem__
         return asked
@@ -95,7 +96,7 @@ def print_forecast(forecast: "Forecast") -> None:
     from inspect_fer.explain.cost import in_time
 
     classes = f"{forecast.targets} classes" if forecast.targets > 1 else "1 class"
-    images = f"{forecast.images:,} images" if forecast.images > 1 else "1 image"
+    images, about = counted(forecast.images, "image"), "about " if forecast.seconds >= 1 else ""
     each = " each" if forecast.images > 1 else ""
     table = Table("method", "forward passes", "backward passes", "seconds", "memory")
     for column in table.columns[1:]:
@@ -114,7 +115,7 @@ def print_forecast(forecast: "Forecast") -> None:
         console.print(f"left out: {name}: {problem}", highlight=False, markup=False)
     memory = f", {in_words(forecast.bytes)} at a time" if forecast.bytes else ""
     console.print(
-        f"{images}, {classes}{each}: about {in_time(forecast.seconds)}{memory}. Passes are for each image.",
+        f"{images}, {classes}{each}: {about}{in_time(forecast.seconds)}{memory}. Passes are for each image.",
         highlight=False,
     )
 

@@ -13,6 +13,7 @@ from inspect_fer.cli.terminal import (
     Limit,
     Model,
     Split,
+    counted,
     default_out,
     first,
     print_scores,
@@ -105,7 +106,7 @@ def explain_faces(
         overlay(faces, explanation).save(picture)
         typer.echo(str(picture))
     print_worth(run.explanations)
-    typer.echo(f"{len(run)} faces in {run.folder}. See them: inspect-fer dashboard {run.folder}")
+    typer.echo(f"{counted(len(run), 'face')} in {run.folder}. See them: inspect-fer dashboard {run.folder}")
 
 
 def _faces(card: "ModelCard", data: str | None, split: str, files: list[Path] | None, *, crop: bool) -> "Samples":

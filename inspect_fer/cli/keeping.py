@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from inspect_fer.cli.terminal import progress
+from inspect_fer.cli.terminal import counted, progress
 from inspect_fer.errors import ConfigError, RunError
 
 WIDE = 120
@@ -121,8 +121,3 @@ def _confirmed(question: str, folder: Path) -> bool:
         return typer.confirm(question)
     except typer.Abort as problem:  # the input has ended
         raise ConfigError(f"{folder} was not removed: nobody answered. --yes removes without asking.") from problem
-
-
-def counted(number: int, word: str) -> str:
-    """A number of things, such as "2 faces"."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"

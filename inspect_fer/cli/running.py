@@ -8,8 +8,7 @@ import typer
 
 from inspect_fer.cli import keeping
 from inspect_fer.cli.asking import Asked, DryRun, Fusion, Layers, Memory, Precision, Targets, print_worth
-from inspect_fer.cli.keeping import counted
-from inspect_fer.cli.terminal import Data, Force, Model, Split, print_scores, target_of
+from inspect_fer.cli.terminal import Data, Force, Model, Split, counted, print_scores, target_of
 from inspect_fer.errors import ConfigError
 
 if TYPE_CHECKING:
