@@ -101,7 +101,7 @@ def histograms_figure(
     """
     classes = list(next(iter(counts.values())))
     drawing = figure(1.1 + 2.1 * len(counts), 1.1 + 0.3 * len(classes))
-    drawing.suptitle(title, x=0.01, y=0.98, va="top", ha="left", fontsize=9, color=INK, fontweight="bold")
+    drawing.suptitle(title, x=0.01, ha="left", fontsize=9, color=INK, fontweight="bold")
     totals = {name: max(1, sum(found.values())) for name, found in counts.items()}
     most = max((count / totals[name] for name, found in counts.items() for count in found.values()), default=0) or 1
     for number, (name, found) in enumerate(counts.items()):
@@ -189,11 +189,16 @@ def on_page(drawing: Figure, caption: str) -> Figure:
     for legend in drawing.legends:  # an outside legend with a place of its own is left out of the layout
         legend.set_bbox_to_anchor(box, drawing.transSubfigure)
         below = 1.3 * legend.get_window_extent().height / drawing.bbox.height
-    if isinstance(engine := drawing.get_layout_engine(), ConstrainedLayoutEngine):
-        engine.set(rect=(box[0], box[1] + below, box[2], box[3] - below))
-    for words in drawing.texts:  # of words_figure, placed by shares of the whole figure
+    above = 0.0
+    for words in drawing.texts:  # placed by shares of the whole figure: of words_figure, and a title over several axes
         x, y = words.get_position()
         words.set_position((box[0] + x * box[2], box[1] + y * box[3]))
+        words.set_in_layout(False)  # or the layout would move the title to the edge of the paper
+        if drawing.axes and words.get_text() == drawing.get_suptitle():
+            words.set(y=box[1] + box[3], va="top")
+            above = 1.6 * words.get_window_extent().height / drawing.bbox.height
+    if isinstance(engine := drawing.get_layout_engine(), ConstrainedLayoutEngine):
+        engine.set(rect=(box[0], box[1] + below, box[2], box[3] - below - above))
     drawing.text(MARGIN / SHEET[0], 0.5 * MARGIN / SHEET[1], caption, wrap=True, va="center", **NOTE)
     return drawing
 

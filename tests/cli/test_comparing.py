@@ -80,6 +80,34 @@ def test_the_page_opens_from_disk_with_the_network_off(call, runs, browser, widt
     tab.close()
 
 
+@pytest.mark.browser
+def test_three_runs_fit_a_telephone_with_their_chart_and_intervals(call, runs, browser):
+    shutil.copytree(runs / "first", runs / "third")
+    call("compare first second third --out compared.html")
+    tab = browser.new_page(viewport={"width": 420, "height": 900})
+    tab.goto((runs / "compared.html").as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    for chart in tab.locator("#classes tbody .spans").all():
+        assert chart.bounding_box()["width"] > 300
+    assert tab.locator("#classes .ends").inner_text().split("\n") == ["0 %", "100 %"]
+    for table in ("#scores", "#classes"):
+        assert tab.locator(f"{table} .scroll").evaluate("(box) => box.scrollWidth - box.clientWidth") <= 0
+    tab.close()
+
+
+def test_one_unit_everywhere(call, runs):
+    """Shares are in percent on the terminal as on the page."""
+    _, out, _ = call("compare first second --out compared.html")
+    html = (runs / "compared.html").read_text(encoding="utf-8")
+    tables = html[html.index('id="scores"') : html.index('id="answers"')]
+    cells = re.findall(r"<td>(?:<b>)?([^<\s]+)( %)?", tables[: tables.index('id="tests"')])
+    assert {unit for number, unit in cells if number != "none"} == {" %", ""}
+    assert sum(not unit for _, unit in cells) == 2  # calibration errors are no shares
+    accuracy = next(line for line in out.splitlines() if "Accuracy" in line)
+    assert accuracy.count(" %") == 3
+    assert "0 %" in html
+
+
 def test_json_and_csv_printed_or_written(call, runs):
     code, out, _ = call("compare first second --format json")
     assert code == 0
@@ -134,6 +162,7 @@ def test_a_place_that_cannot_be_written_is_told_before_any_work(call, runs):
     code, out, err = call("compare first second --out first/run.json/below/compared.json")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "Name a place that can be written" in err
+    assert err.startswith("inspect-fer: first/run.json/below/compared.json: ")
     assert call("compare first second --out new/folder/compared.json")[0] == 0
 
 

@@ -46,6 +46,7 @@ FIGURES = {
     "intervals": lambda: intervals_figure(
         SCORES, {"per_class": {"anger": {"precision": (0.2, 0.8), "recall": None, "f1": (0.5, 0.7)}}}
     ),
+    "histograms": lambda: histograms_figure({"train": dict.fromkeys(NAMES, 3), "test": dict.fromkeys(NAMES, 1)}),
     "counts": lambda: counts_figure(dict.fromkeys(NAMES, 0), title="Labels"),
     "sets": lambda: sets_figure({name: [[3, 0], [0, 0]] for name in NAMES}),
     "words": lambda: words_figure("$x_{$", [("$a_{$", "b" * 200), ("", "")]),
@@ -80,6 +81,27 @@ def test_on_a_page_a_figure_keeps_to_the_margins_and_its_legend_below_the_axes(n
         for legend in drawing.legends:
             assert legend.get_window_extent().y1 <= box.y0
             assert legend.get_window_extent().y0 >= edge
+
+
+def test_on_a_page_the_title_over_several_axes_stands_above_them_within_the_margins():
+    drawing = on_page(FIGURES["histograms"](), "Made with it")
+    drawing.draw_without_rendering()
+    title = drawing.texts[0].get_window_extent()
+    assert title.y0 >= max(place.get_tightbbox().y1 for place in drawing.axes)
+    assert title.y1 <= drawing.bbox.height - 0.9 * MARGIN * drawing.dpi
+    assert title.x0 >= 0.9 * MARGIN * drawing.dpi
+
+
+def test_on_a_page_words_and_lines_grow_with_the_figure():
+    plain, paged = FIGURES["ranking"](), on_page(FIGURES["ranking"](), "")
+    for drawing in (plain, paged):
+        drawing.draw_without_rendering()
+    for find in (
+        lambda place: place.title.get_fontsize(),
+        lambda place: place.get_xticklabels()[0].get_fontsize(),
+        lambda place: place.lines[1].get_linewidth(),
+    ):
+        assert find(paged.axes[0]) > 1.4 * find(plain.axes[0])
 
 
 def test_a_page_of_words_has_room_for_many():

@@ -76,6 +76,48 @@ def test_filters_links_and_switches_work(open_tab, made_up, learnt, told, layers
     assert set(tab.requests) <= {"file:", "data:"}
 
 
+def test_faces_are_shown_a_few_at_a_time(open_tab, made_up):
+    tab = open_tab(1280)
+    run, faces = made_up(n=240)
+    tab.goto(write_report(run, faces).as_uri())
+    right = tab.locator(".group").nth(1)
+    assert right.locator(".face:visible").count() == 24
+    assert tab.locator(".count").inner_text() == "240 of 240 faces"
+    more = right.locator(".more")
+    assert more.inner_text() == "Show 60 more of 136"
+    more.click()
+    assert right.locator(".face:visible").count() == 84
+    tab.locator("[name=opacity]").fill("10")  # closes nothing
+    assert right.locator(".face:visible").count() == 84
+    last = right.locator(".face").last.get_attribute("id")
+    tab.evaluate("(id) => { location.hash = id }", last)  # what a link from elsewhere does
+    tab.locator(f"#{last}").wait_for(state="visible")
+    assert not more.is_visible()
+    tab.select_option("[name=given]", "fear")
+    assert right.locator(".face:visible").count() == 23
+    assert not more.is_visible()
+    tab.locator("button[type=reset]").click()
+    tab.locator(".count", has_text="240 of 240 faces").wait_for()
+    assert right.locator(".face:visible").count() == 24
+
+
+def test_a_larger_limit_is_advised_where_it_would_help(open_tab, made_up):
+    tab = open_tab(1280)
+    tab.goto(write_report(*made_up(n=60), limit=3).as_uri())
+    for status, given, predicted, helps in (
+        ("wrong", "disgust", "disgust", False),
+        ("right", "disgust", "disgust", True),
+        ("wrong", "anger", "surprise", False),
+    ):
+        tab.locator("button[type=reset]").click()
+        tab.locator(".count", has_text="3 of 3 faces").wait_for()
+        tab.select_option("[name=status]", status)
+        tab.select_option("[name=given]", given)
+        tab.select_option("[name=predicted]", predicted)
+        assert tab.locator(".none").is_visible()
+        assert tab.locator(".left").is_visible() == helps
+
+
 def test_pages_fit_a_telephone(open_tab, made_up, learnt, told, layers):
     run, faces = made_up()
     index = write_report(told(learnt(run), layers=layers), faces)

@@ -381,6 +381,33 @@ def test_three_runs_on_a_page(two, tmp_path, faces):
     assert html.count('class="crossed"') == 3
 
 
+def test_faces_that_both_explain_come_first_and_others_stand_once(two, faces):
+    """The first run explains face 5 alone of those with two answers."""
+    few = replace(two[0], explanations={"grad-cam": two[0].explanations["grad-cam"].of([0, 5])})
+    found = compare([few, two[1]])
+    (pair,) = found.pairs
+    assert pair.pictured[0].id == "face/5"
+    assert pair.pictured[1:] == tuple(face for face in pair.disagreeing if face.id != "face/5")
+    html = page_text(found, "")
+    assert "grad-cam explains 2 of 9 faces in both runs; those come first." in html
+    answers = html[html.index('id="answers"') : html.index('id="maps"')]
+    cards = answers.split('<article class="duel">')[1:]
+    assert [card.count("<img") for card in cards] == [3, 3, 3]  # the second run explains the others
+    assert answers.count('class="remark">not explained') == 2
+    none = replace(two[1], explanations={"grad-cam": two[1].explanations["grad-cam"].of([0, 5])})
+    html = page_text(compare([few, none]), "")
+    cards = html[html.index('id="answers"') : html.index('id="maps"')].split('<article class="duel">')[1:]
+    assert [card.count("<img") for card in cards] == [3, 1, 1]
+    assert cards[1].count('<div class="said">') == 1
+    assert "\N{MIDDLE DOT} not explained" in cards[1]
+    assert "pictured" not in json.loads(json_text(found, ""))["pairs"][0]
+
+
+def test_cells_of_the_table_of_answers_show_zeros(two, faces):
+    table = page_text(compare(two), "").split('class="crossed"')[1].split("</table>")[0]
+    assert re.findall(r">(\d*)</td>", table[table.index("<tbody>") :]) == ["3", "1", "0", "1", "2", "0", "0", "1", "1"]
+
+
 def test_json_and_csv_hold_the_same_numbers(two):
     found = compare(two)
     contents = json.loads(json_text(found, "again"))
