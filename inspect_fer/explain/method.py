@@ -58,6 +58,9 @@ class OwnMethod(Protocol):
 
     `relative = True` where only differences between places count. `unfolded = True` where it needs the network as it
     is, batch norms and all, not its faster twin; `precise = True` where half precision does not serve it.
+
+    `rehearse(model, images)` tries on one image what a network may not allow, before any map is made. For the forecast
+    of memory: `share`, how many rows of a graph an image takes, and `together`, how many at a time it draws itself.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
