@@ -1,5 +1,6 @@
 """Where a training runs, and by how many processes, as `torchrun` starts them: each takes its share of every batch."""
 
+import gc
 import os
 
 import torch
@@ -30,8 +31,10 @@ def join(device: str) -> str:
 
 
 def leave() -> None:
-    """Part from the other processes, where there are any."""
+    """Part from the other processes, where there are any; all at a time, when nothing holds on to them any more."""
     if distributed.is_initialized():
+        distributed.barrier()
+        gc.collect()
         distributed.destroy_process_group()
 
 
