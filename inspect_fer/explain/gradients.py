@@ -20,7 +20,9 @@ from inspect_fer.explain.through_captum import (
     one_by_one,
     rehearse_gradient,
     summed,
+    unanswered,
 )
+from inspect_fer.explain.weighing import unknown_where
 from inspect_fer.schema import Classifier
 
 PART = 16
@@ -83,13 +85,14 @@ class Saliency:
         return Passes(setting.targets, setting.targets)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
-        """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W)."""
+        """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W), NaN where the answer is."""
         from captum import attr
 
         with captum_run(model, images) as (network, given):
             peer = attr.Saliency(logits_with_graph(network))
             found = each_class(lambda some, t: peer.attribute(some, target=t, abs=False), given, targets)
-            return found.abs().amax(dim=2) if self.absolute else summed(found)
+            maps = found.abs().amax(dim=2) if self.absolute else summed(found)
+            return unknown_where(unanswered(network, given), maps)
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,8 @@ class SmoothGrad:
             def attribute(image: Tensor, target: Tensor) -> Tensor:
                 return mean_gradient(gradient, self._points(image), target, self.samples)
 
-            return summed(each_class(one_by_one(attribute), given, targets))
+            maps = summed(each_class(one_by_one(attribute), given, targets))
+            return unknown_where(unanswered(network, given), maps)
 
     def _points(self, image: Tensor) -> Points:
         """Noisy copies of an image (1, C, H, W), each of which counts alike."""

@@ -9,7 +9,7 @@ every = pytest.mark.parametrize(
     "name",
     [
         *("cam", "ablation-cam", "fem", "kpca-cam", "seg-eigen-cam", "sess?scales=3"),
-        *("kernel-shap?cells=3&samples=60", "lime?cells=3&samples=60"),
+        *("kernel-shap?cells=3&samples=60", "lime?cells=3&samples=60", "saliency", "smooth-grad?samples=3"),
     ],
 )
 
