@@ -31,7 +31,7 @@ def leave_no_trace(network: nn.Module) -> Iterator[None]:
 
 def _evaluating(network: nn.Module) -> Iterator[None]:
     flags = [(module, module.training) for module in network.modules()]
-    devices = {weight.device for weight in network.parameters() if weight.is_cuda}
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
     try:
         for module, _ in flags:
             module.training = False

@@ -1,11 +1,9 @@
 """Gradients by the input and averages of them, through captum: five methods, each with its paper."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar, TypeAlias
+from math import isfinite
+from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,12 +11,12 @@ from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.fills import Fill, check_between, check_count, check_fill, check_flag, filled
 from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.through_captum import (
-    Attribute,
     captum_run,
     each_class,
     logits_with_graph,
     one_by_one,
     rehearse_gradient,
+    seeded,
     summed,
     unanswered,
 )
@@ -29,38 +27,10 @@ PART = 16
 """How many noisy copies are drawn at a time, whatever the memory, so that the same seed gives the same noise."""
 
 
-Points: TypeAlias = Iterator[tuple[Tensor, Tensor]]
-"""Inputs at which a gradient is taken, (n, C, H, W), with what it is multiplied by there, part after part."""
-
-
-def mean_gradient(gradient: Attribute, points: Points, target: Tensor, samples: int) -> Tensor:
-    """The mean of `samples` weighted gradients of a class's logit, (1, C, H, W); target (1,).
-
-    A part of the points goes through the network in as many pieces as memory asks for.
-    """
-    total = torch.zeros(())
-    for part, weights in points:
-        rows = at_once(graph=True)
-        for point, weight in zip(part.split(rows), weights.split(rows), strict=True):
-            total = total + (weight * gradient(point, target.expand(len(point)))).sum(dim=0, keepdim=True)
-    return total / samples
-
-
-def _gradient(saliency: Any, images: Tensor, targets: Tensor) -> Tensor:
-    """captum's gradient of one class each by images (n, C, H, W), targets (n,)."""
-    found: Tensor = saliency.attribute(images, target=targets, abs=False)
-    return found
-
-
-def parts(samples: int) -> Iterator[tuple[int, int]]:
-    """Where each part starts, and how many are drawn in it."""
-    return ((done, min(PART, samples - done)) for done in range(0, samples, PART))
-
-
-def noisy(image: Tensor, noise: float, count: int, generator: torch.Generator) -> Tensor:
-    """Copies (count, C, H, W) of an image (1, C, H, W), with noise of that share of its range."""
-    drawn = torch.randn(count, *image.shape[1:], generator=generator, device=image.device, dtype=image.dtype)
-    return drawn.mul_(noise * (image.max() - image.min())).add_(image)
+def deviation(image: Tensor, noise: float) -> float:
+    """The standard deviation of noise that is a share of an image's range; 0 where that is not finite."""
+    spread = float(image.max() - image.min())
+    return noise * spread if isfinite(spread) else 0.0
 
 
 @dataclass(frozen=True)
@@ -147,20 +117,17 @@ class SmoothGrad:
         from captum import attr
 
         with captum_run(model, images) as (network, given):
-            gradient = partial(_gradient, attr.Saliency(logits_with_graph(network)))
+            peer = attr.NoiseTunnel(attr.Saliency(logits_with_graph(network)))
 
             def attribute(image: Tensor, target: Tensor) -> Tensor:
-                return mean_gradient(gradient, self._points(image), target, self.samples)
+                seeded(self.seed)
+                settings = {"nt_samples": self.samples, "nt_samples_batch_size": PART}
+                spread = deviation(image, self.noise)
+                found: Tensor = peer.attribute(image, stdevs=spread, target=int(target), abs=False, **settings)
+                return found
 
             maps = summed(each_class(one_by_one(attribute), given, targets))
             return unknown_where(unanswered(network, given), maps)
-
-    def _points(self, image: Tensor) -> Points:
-        """Noisy copies of an image (1, C, H, W), each of which counts alike."""
-        generator = torch.Generator(image.device).manual_seed(self.seed)
-        for _, count in parts(self.samples):
-            copies = noisy(image, self.noise, count, generator)
-            yield copies, torch.ones_like(copies[:, :1, :1, :1])
 
 
 @dataclass(frozen=True)
@@ -238,18 +205,15 @@ class GradientShap:
         from captum import attr
 
         with captum_run(model, images) as (network, given):
-            gradient = partial(_gradient, attr.Saliency(logits_with_graph(network)))
+            peer = attr.GradientShap(logits_with_graph(network))
 
             def attribute(image: Tensor, target: Tensor) -> Tensor:
-                return mean_gradient(gradient, self._points(image), target, self.samples)
+                base, spread = filled(image, self.baseline).contiguous(), deviation(image, self.noise)
+                total = torch.zeros_like(image)
+                for start in range(0, self.samples, PART):  # captum would draw all samples at a time
+                    seeded(self.seed + start)
+                    count = min(PART, self.samples - start)
+                    total += count * peer.attribute(image, base, n_samples=count, stdevs=spread, target=int(target))
+                return total / self.samples
 
             return summed(each_class(one_by_one(attribute), given, targets))
-
-    def _points(self, image: Tensor) -> Points:
-        """Points between the baseline and noisy copies of an image (1, C, H, W), with the way between both."""
-        base = filled(image, self.baseline)
-        for start, count in parts(self.samples):
-            copies = noisy(image, self.noise, count, torch.Generator(image.device).manual_seed(self.seed + start))
-            drawn = np.random.RandomState((self.seed + start) % 2**32).uniform(size=(count, 1, 1, 1))
-            away = copies - base
-            yield base + torch.from_numpy(drawn).to(image) * away, away

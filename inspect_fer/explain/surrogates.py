@@ -12,7 +12,7 @@ from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.fills import Fill, check_between, check_count, check_fill, filled
 from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.regions import grid_footprint, region_masks
-from inspect_fer.explain.through_captum import Seeded, captum_run, rehearse_copy
+from inspect_fer.explain.through_captum import captum_run, rehearse_copy, seeded
 from inspect_fer.schema import Classifier, Footprint
 
 
@@ -39,33 +39,29 @@ class Replayed:
         return self.kept[self.turn - 1]
 
 
-def coefficients(
-    attribute: Callable[..., Tensor], asked: Replayed, image: Tensor, targets: Tensor, settings: dict[str, Any]
-) -> Tensor:
-    """The coefficients of each class's linear model for one image (1, C, H, W), all from the same samples.
+def coefficients(attribute: Callable[..., Tensor], asked: Replayed, targets: Tensor, seed: int) -> Tensor:
+    """The coefficients of each class's linear model for one image, all from the same samples.
 
-    targets (T,); settings hold the seed and what captum is told. Returns (T, features), NaN where the image or an
-    answer of the network is not finite.
+    attribute: captum's, told all but the target; targets (T,). Returns (T, features), NaN where an answer of the
+    network is not finite.
     """
-    if not image.isfinite().all():
-        return image.new_full((len(targets), int(settings["feature_mask"].amax()) + 1), torch.nan)
     found = []
     for target in targets.tolist():
         asked.turn = 0
-        told = {key: value for key, value in settings.items() if key != "seed"}
-        with Seeded(settings["seed"]):
-            found.append(attribute(image, target=target, return_input_shape=False, **told)[0])
-    return torch.stack(found).masked_fill(torch.tensor(asked.broken, device=image.device), torch.nan)
+        seeded(seed)
+        found.append(attribute(target=target)[0])
+    return torch.stack(found).masked_fill(torch.tensor(asked.broken, device=found[0].device), torch.nan)
 
 
-def _settings(samples: int, cells: int, fill: Fill, seed: int, image: Tensor) -> dict[str, Any]:
+def _settings(samples: int, cells: int, fill: Fill, image: Tensor) -> dict[str, Any]:
     masks = region_masks("grid", cells, cells, (image.shape[2], image.shape[3]))
     return {
+        "inputs": image,
         "baselines": filled(image, fill).contiguous(),
         "feature_mask": masks.int().argmax(dim=0).to(image.device)[None, None],
         "n_samples": samples,
         "perturbations_per_eval": at_once(),
-        "seed": seed,
+        "return_input_shape": False,
     }
 
 
@@ -161,7 +157,10 @@ def _maps(
     maps = []
     with captum_run(model, images, gradients=False) as (network, given):
         for image, classes in zip(given.split(1), targets, strict=True):
+            if not image.isfinite().all():
+                maps.append(image.new_full((len(classes), method.cells**2), torch.nan))
+                continue
             asked = Replayed(network)
-            settings = _settings(method.samples, method.cells, method.fill, method.seed, image)
-            maps.append(coefficients(peer(asked).attribute, asked, image, classes, settings))
+            told = partial(peer(asked).attribute, **_settings(method.samples, method.cells, method.fill, image))
+            maps.append(coefficients(told, asked, classes, method.seed))
     return torch.stack(maps).view(*targets.shape, method.cells, method.cells)

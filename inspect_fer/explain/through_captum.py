@@ -4,13 +4,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from threading import RLock
-from typing import Any, TypeAlias
+from functools import partial
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
+from torch.utils.checkpoint import checkpoint
 
 from inspect_fer.capture import leave_no_trace, logits_of
 from inspect_fer.errors import NetworkError
@@ -20,11 +20,6 @@ from inspect_fer.schema import Classifier
 
 Attribute: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Images (n, C, H, W) and one class each (n,), to attributions (n, C, H, W)."""
-
-DRAWING = (torch.normal, torch.rand, torch.randn, torch.randperm, torch.bernoulli, torch.multinomial)
-"""What captum draws its random numbers with."""
-
-_NUMPY = RLock()
 
 NO_GRADIENT = (
     "No gradient reaches the input of this network, whose forward turns gradients off or detaches what it computes; "
@@ -55,44 +50,28 @@ def own_copy(network: nn.Module) -> nn.Module:
 
 @contextmanager
 def numpy_as_it_was() -> Iterator[None]:
-    """Afterwards NumPy's random state is what it was; other threads that come here wait, for there is but one."""
-    with _NUMPY:
-        state = np.random.get_state()
-        try:
-            yield
-        finally:
-            np.random.set_state(state)
+    """Afterwards NumPy's random state is what it was."""
+    state = np.random.get_state()
+    try:
+        yield
+    finally:
+        np.random.set_state(state)
 
 
-class Seeded(TorchFunctionMode):
-    """Inside, what torch draws on the processor in this thread comes from a generator of its own.
-
-    The one of the whole process would do for one thread: the others draw from it, and put it back as it was.
-    """
-
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        """Call the function, with the generator if it draws."""
-        told = kwargs or {}
-        places = [each.device.type for each in args if isinstance(each, Tensor)]
-        if func in DRAWING and {*places, torch.device(told.get("device") or "cpu").type} == {"cpu"}:
-            told = {"generator": self.generator, **told}
-        return func(*args, **told)
+def seeded(seed: int) -> None:
+    """Start the random numbers of torch and NumPy anew; inside `captum_run`, which puts both back."""
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
 
 
 @contextmanager
 def captum_run(model: Classifier, images: Tensor, *, gradients: bool = True) -> Iterator[tuple[nn.Module, Tensor]]:
     """Give a copy of the network, and images as it reads them, with gradients on and captum's warnings off.
 
-    Afterwards all is as it was. Raises what the network itself raises, and NetworkError where `gradients` are needed
-    and none reaches the input.
+    Afterwards all is as it was, the random numbers of torch and NumPy too, of which captum draws. Raises what the
+    network itself raises, and NetworkError where `gradients` are needed and none reaches the input.
     """
-    with leave_no_trace(model.network), torch.enable_grad(), warnings.catch_warnings():
+    with leave_no_trace(model.network), numpy_as_it_was(), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logits_of(model.network, images[:1])
         copied = own_copy(model.network)
@@ -116,11 +95,17 @@ def rehearse_copy(model: Classifier, images: Tensor) -> None:
 
 
 def logits_with_graph(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """The network as a function that leaves its input alone."""
+    """The network as a function that leaves its input alone.
+
+    More images than memory allows pass in pieces, each of which passes again when its gradient is taken.
+    """
 
     def logits(images: Tensor) -> Tensor:
-        answer: Tensor = network(images.clone())
+        first, *more = images.clone().split(at_once(graph=True))
+        answer: Tensor = network(first) if not more else torch.cat([again(piece) for piece in (first, *more)])
         return answer
+
+    again = partial(checkpoint, network, use_reentrant=False, preserve_rng_state=False)
 
     return logits
 

@@ -7,9 +7,9 @@ from torch.testing import assert_close
 from inspect_fer.capture import Meter
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain import explain, forecast, make_method
-from inspect_fer.explain.budget import in_bytes
-from inspect_fer.explain.gradients import PART, mean_gradient
+from inspect_fer.explain.budget import Rows, allowing, in_bytes
 from inspect_fer.explain.need import need_of
+from inspect_fer.explain.through_captum import logits_with_graph, own_copy
 
 SIDE = 64
 METHODS = (
@@ -85,9 +85,10 @@ def test_a_method_takes_no_more_for_the_company_it_has(model, faces):
     assert among["deep-lift"].bytes > 3 * among["grad-cam"].bytes
 
 
-def test_a_mean_of_gradients_is_that_of_every_point_however_they_are_cut(generator):
-    points = [torch.randn(n, 1, 2, 2, generator=generator) for n in (PART, 3)]
-    weights = [torch.randn(len(part), 1, 1, 1, generator=generator) for part in points]
-    expected = sum(w * x**2 for part, ws in zip(points, weights, strict=True) for x, w in zip(part, ws, strict=True))
-    found = mean_gradient(lambda x, _: x**2, zip(points, weights, strict=True), torch.tensor([1]), PART + 3)
-    assert_close(found[0], expected / (PART + 3))
+def test_a_pass_in_pieces_has_the_gradients_of_one_in_whole(model, faces):
+    logits = logits_with_graph(own_copy(model.network))
+    given, weights = faces[:5].clone().requires_grad_(), torch.arange(5.0)
+    (expected,) = torch.autograd.grad(logits(given)[:, 2] @ weights, given)
+    with allowing(Rows(graph=2)):
+        (found,) = torch.autograd.grad(logits(given)[:, 2] @ weights, given)
+    assert_close(found, expected)
