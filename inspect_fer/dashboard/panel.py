@@ -1,7 +1,6 @@
 """One face in full: large, with its maps, its probabilities, and what is known of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from html import escape
 from math import ceil
 
@@ -21,6 +20,7 @@ REMARKS = {
     "no positive evidence": "Nothing speaks for this class; what colour there is speaks against it.",
     "not finite": "The map holds values that are not numbers, so it cannot be shown.",
     "a single cell": "The layer gives a single cell, so the map tells no place from another; choose an earlier layer.",
+    "sign turned": "Divided by a negative logit: a plus speaks against this class. Choose the scale magnitude.",
     "saturated softmax": "The network is all but certain: its probabilities hardly move. The map is of the logit.",
 }
 PLANTED = {"watermark": "bears the planted watermark", "duplicate": "planted copy of a training face"}
@@ -52,8 +52,7 @@ def show_maps(
     shown: columns of the explanation's targets, with what the class is to the face; names: the network's classes
     title: stands before the class
     """
-    kept = list(shown)
-    explanation = replace(explanation, maps=explanation.maps[:, kept], targets=explanation.targets[:, kept])
+    explanation = explanation.only(list(shown))
     pictures = overlay_pixels(face.pixels[:], explanation.evidence(), scale=scale, zoom=zoom(face))[0]
     for column, role in enumerate(shown.values()):
         name = "any class" if explanation.class_free else names[int(explanation.targets[0, column])]
@@ -77,13 +76,17 @@ def shown_columns(explanation: Explanation, predicted: int, label: int) -> dict[
     return {targets.index(target): role for target, role in wanted.items() if target in targets} or {0: "explained"}
 
 
-def legend(scale: str, fine: Mapping[str, bool]) -> None:
-    """What the colours of maps mean, over a grey that stands for the face; fine: by method, `Explanation.fine`."""
+def legend(scale: str, fine: Mapping[str, bool], *, class_free: bool = False) -> None:
+    """What the colours of maps mean, over a grey that stands for the face.
+
+    fine: by method, `Explanation.fine`; class_free: no map is for or against a class
+    """
+    low, high = ("below zero", "above zero") if class_free else ("against", "for the class")
     steps = ", ".join(_over_grey(step / 10) for step in range(11))
     st.html(
         f'<div style="display:flex;align-items:center;gap:.5rem;font-size:.8rem;opacity:.85;flex-wrap:wrap">'
-        f'<span>against</span><i style="width:7rem;height:.6rem;border-radius:.3rem;'
-        f'background:linear-gradient(90deg,{steps})"></i><span>for the class</span>'
+        f'<span>{low}</span><i style="width:7rem;height:.6rem;border-radius:.3rem;'
+        f'background:linear-gradient(90deg,{steps})"></i><span>{high}</span>'
         f'<span style="opacity:.75">· {SCALE_NOTES[scale]}{escape(fine_note(fine))}</span></div>'
     )
 

@@ -18,7 +18,7 @@ from inspect_fer.explain.fem import FEM
 from inspect_fer.explain.full_grad import FullGrad
 from inspect_fer.explain.fusion import FUSIONS, Fusion
 from inspect_fer.explain.grad_cam import GradCAM
-from inspect_fer.explain.grad_cam_library import KPCACAM, SegEigenCAM
+from inspect_fer.explain.grad_cam_library import KPCACAM, DeepFeatureFactorization, SegEigenCAM
 from inspect_fer.explain.grad_cam_plus_plus import GradCAMPlusPlus, SmoothGradCAMPlusPlus
 from inspect_fer.explain.gradients import GradientShap, InputXGradient, IntegratedGradients, Saliency, SmoothGrad
 from inspect_fer.explain.guided import Deconvnet, GuidedBackprop, GuidedGradCAM
@@ -79,6 +79,7 @@ METHODS: dict[str, type[Method]] = {
     "lrp": LRP,
     "kpca-cam": KPCACAM,
     "seg-eigen-cam": SegEigenCAM,
+    "deep-feature-factorization": DeepFeatureFactorization,
     "sess": SESS,
 }
 
@@ -166,7 +167,7 @@ def explain(  # noqa: PLR0913  # a user's choices, all with defaults
         refuse=refuse,
         tick=tick,
     )
-    found = explanations(images, blank, maps_of(images, plan, tick)) if blank else {}
+    found = explanations(images, plan.methods, blank, maps_of(images, plan, tick)) if blank else {}
     return next(iter(found.values())) if _is_one(methods) and found else found
 
 
@@ -187,7 +188,7 @@ def examine(model: Classifier, samples: Samples | Tensor, methods: Wanted, **opt
     images = network_input(model, samples)
     blank, plan = _planned(images, chosen(methods), **options)
     found = maps_of(images, plan, options.get("tick"))
-    return Examined(answer_of(images, found), found.features, explanations(images, blank, found))
+    return Examined(answer_of(images, found), found.features, explanations(images, plan.methods, blank, found))
 
 
 def forecast(model: Classifier, samples: Samples | Tensor, methods: Wanted, **options: Unpack[Options]) -> Forecast:

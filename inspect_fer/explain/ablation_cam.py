@@ -58,6 +58,10 @@ class AblationCAM:
         if self.scale not in ("score", "magnitude", "none"):
             raise ConfigError(f"Ablation-CAM scales by 'score', 'magnitude' or 'none', not by {self.scale!r}.")
 
+    def turned(self, scores: Tensor) -> Tensor | None:
+        """Where the logit that a fall is divided by, (N, T), is negative."""
+        return scores < 0 if self.scale == "score" else None
+
     def passes(self, setting: Setting) -> Passes:
         """What an image costs."""
         return Passes() if setting.linear_head else Passes(forward=setting.features[0], at_most=True)

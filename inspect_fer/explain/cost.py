@@ -13,11 +13,9 @@ from torch import Tensor, nn
 from inspect_fer.capture import SharedPass, leave_no_trace, logits_of, shared_passes
 from inspect_fer.errors import FerError
 from inspect_fer.explain.budget import MOST, rows_within
-from inspect_fer.explain.incremental import outlook
 from inspect_fer.explain.incremental.gain import Outlook
 from inspect_fer.explain.method import Method, Passes, Setting, passes_of, reads_layer, shares_pass
 from inspect_fer.explain.need import CHEAP, Need, gradient, need_of, setting_of
-from inspect_fer.explain.occlusion import Occlusion
 from inspect_fer.explain.passes import Forms, Plan, batch_of, forms_of, refusals
 from inspect_fer.explain.targets import predicted
 from inspect_fer.predict import Images
@@ -118,11 +116,12 @@ class _Count:
 
 def outlook_of(method: Method, forms: Forms, image: Tensor) -> Outlook | None:
     """Whether what no window reaches is left out, for a method with windows; image (1, C, H, W)."""
-    if not isinstance(method, Occlusion):
+    told = getattr(method, "outlook", None)
+    if told is None:
         return None
-    channels, height, width = image.shape[1:]
     with torch.inference_mode():
-        return outlook(forms.of(method).network, image, method.footprint((channels, height, width)))
+        found: Outlook = told(forms.of(method).network, image)
+    return found
 
 
 def _probed(batch: Tensor, forms: Forms, plan: Plan) -> _Probe:

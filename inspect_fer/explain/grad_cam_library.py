@@ -1,4 +1,4 @@
-"""CAM methods whose formula is pytorch-grad-cam's (package grad-cam): KPCA-CAM and Seg-Eigen-CAM."""
+"""Methods whose formula is pytorch-grad-cam's (package grad-cam): KPCA-CAM, Seg-Eigen-CAM, feature factorisation."""
 
 import warnings
 from collections.abc import Callable
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from inspect_fer.capture import SharedPass
 from inspect_fer.errors import ConfigError
-from inspect_fer.explain.fills import check_between
+from inspect_fer.explain.fills import check_between, check_count
+from inspect_fer.explain.grad_cam import grad_cam
 from inspect_fer.explain.through_captum import numpy_as_it_was
 from inspect_fer.explain.weighing import known, unknown_where
 
@@ -19,9 +20,9 @@ KERNELS = ("linear", "poly", "rbf", "sigmoid", "cosine")
 
 
 def each_known(projected: Callable[[Any], Any], values: Tensor) -> Tensor:
-    """The library's map of values (N, C, h, w), one by one, NaN where they are not all finite: it takes NaN for 0.
+    """What the library makes of values (N, C, h, w), one by one, NaN where they are not all finite: it takes NaN for 0.
 
-    projected: arrays (1, C, h, w) to (1, h, w). Returns (N, h, w).
+    projected: arrays (1, C, h, w) to (1, ...). Returns (N, ...).
     """
     sound = known(values)
     plain = values.detach().masked_fill(~sound.view(-1, 1, 1, 1), 0).cpu().split(1)
@@ -76,3 +77,35 @@ class SegEigenCAM:
         weighed = shared.gradients.abs() * shared.features[:, None]  # (N, T, C, h, w)
         found = each_known(get_2d_projection_with_sign_correction, weighed.flatten(0, 1))
         return found.view(*shared.targets.shape, *found.shape[1:])
+
+
+@dataclass(frozen=True)
+class DeepFeatureFactorization:
+    """Grad-CAM of the features as a few concepts make them up. Collins et al., ECCV 2018, arXiv:1806.10206.
+
+    The features of an image fall into concepts v_k and where they are, H_k, none negative, as A = sum_k v_k H_k. Each
+    concept counts for the class by Grad-CAM's weights, sum_k (mean(g) v_k) H_k; the paper's own maps H_k have no class.
+    With as many concepts as a map has places each place may be one, and what is left is Grad-CAM.
+
+    concepts: how many
+    """
+
+    concepts: int = 5
+
+    def __post_init__(self) -> None:
+        check_count("Deep feature factorization", "concepts", self.concepts, most=64)
+
+    def __call__(self, shared: SharedPass) -> Tensor:
+        """Return maps (N, T, h, w), signed."""
+        from pytorch_grad_cam.feature_factorization.deep_feature_factorization import dff
+
+        def made_up(features: Any) -> Any:
+            if self.concepts >= features[0, 0].size:
+                return features
+            vectors, places = dff(features, self.concepts)
+            least = features.min(axis=(2, 3), keepdims=True)  # lifted by it, channels are not negative
+            return np.einsum("ck,nkhw->nchw", vectors - least.reshape(-1, 1), places) + least
+
+        with numpy_as_it_was(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about iterations that end before all is settled
+            return grad_cam(each_known(made_up, shared.features), shared.gradients)

@@ -44,7 +44,8 @@ class SharedMethod(Protocol):
 
     May have `passes(setting) -> Passes` where it runs (parts of) the network again, `fits(card)`, which raises
     ConfigError where its options do not suit the network, and `settled(card)`, itself with options of the network's own
-    words (such as class names) as what they stand for there, which raises FerError where they stand for nothing.
+    words (such as class names) as what they stand for there, which raises FerError where they stand for nothing;
+    `turned(scores)`, where the targets' scores (N, T) turn the sign of its maps, None if they never do.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -60,7 +61,8 @@ class OwnMethod(Protocol):
     is, batch norms and all, not its faster twin; `precise = True` where half precision does not serve it.
 
     `rehearse(model, images)` tries on one image what a network may not allow, before any map is made. For the forecast
-    of memory: `share`, how many rows of a graph an image takes, and `together`, how many at a time it draws itself.
+    of time: `outlook(network, image)`, what it leaves out on an image (1, C, H, W). For that of memory: `share`, how
+    many rows of a graph an image takes, and `together`, how many at a time it draws itself.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
@@ -114,6 +116,12 @@ def settled(method: Method, card: ModelCard) -> Method:
     """The method with what its options mean to this network. Raises FerError where they mean nothing."""
     told = getattr(method, "settled", None)
     return told(card) if told else method
+
+
+def turned(method: Method, scores: Tensor) -> Tensor | None:
+    """Where the targets' scores (N, T) turn the sign of the method's maps, (N, T) bool; None if they never do."""
+    told = getattr(method, "turned", None)
+    return told(scores) if told else None
 
 
 def relative(method: Method) -> bool:

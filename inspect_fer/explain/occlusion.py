@@ -12,7 +12,8 @@ from inspect_fer.capture import leave_no_trace, logits_of
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.fills import Fill, blurred, check_fill
-from inspect_fer.explain.incremental import logits_under
+from inspect_fer.explain.incremental import logits_under, outlook
+from inspect_fer.explain.incremental.gain import Outlook
 from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.regions import inside
 from inspect_fer.schema import Classifier, Footprint
@@ -84,6 +85,11 @@ class Occlusion:
         """What an image costs; less where only what a window reaches is computed again."""
         places = self.footprint(setting.input_size)
         return Passes(1 + len(places.rows) * len(places.columns), at_most=True)
+
+    def outlook(self, network: nn.Module, image: Tensor) -> Outlook:
+        """Whether what no window reaches is going to be left out; image (1, C, H, W)."""
+        channels, height, width = image.shape[1:]
+        return outlook(network, image, self.footprint((channels, height, width)))
 
     def filling(self, images: Tensor) -> Tensor:
         """What stands under the windows, (N, C, H, W)."""

@@ -13,7 +13,7 @@ from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.fills import Fill, check_fill, filled
 from inspect_fer.explain.method import Passes, Setting
 from inspect_fer.explain.region_occlusion import logits_without, of_targets
-from inspect_fer.explain.regions import Regions, as_maps, check_regions, grid_footprint, region_masks, region_names
+from inspect_fer.explain.regions import Regions, as_maps, check_regions, footprint_of, region_masks, region_names
 from inspect_fer.schema import Classifier, Footprint
 
 MOST = 10
@@ -70,7 +70,7 @@ class RegionShapley:
 
     def footprint(self, input_size: tuple[int, int, int]) -> Footprint:
         """The rectangles of a grid; maps of other regions have a cell per pixel. Raises ConfigError."""
-        return grid_footprint(self.rows, self.columns, input_size[1:]) if self.regions == "grid" else Footprint()
+        return footprint_of(self.regions, self.rows, self.columns, input_size)
 
     def passes(self, _setting: Setting) -> Passes:
         """What an image costs."""

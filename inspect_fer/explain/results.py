@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from inspect_fer.capture import first_not_finite
-from inspect_fer.errors import FerError, NetworkError
+from inspect_fer.errors import FerError
 from inspect_fer.explain.coinciding import coinciding
 from inspect_fer.explain.fusion import Fusion
-from inspect_fer.explain.method import Method, class_free, footprint, reads_layer, relative, require_fit
+from inspect_fer.explain.method import Method, class_free, footprint, reads_layer, relative, require_fit, turned
 from inspect_fer.explain.passes import Found, Refuse
 from inspect_fer.predict import Images
 from inspect_fer.schema import Explanation, Footprint, Prediction
@@ -29,7 +29,7 @@ def blanks(
     blank: dict[str, Explanation] = {}
     for key, method in methods.items():
         try:
-            blank[key] = _blank(key, method, described[key], images, layers, fusion)
+            blank[key] = _blank(method, described[key], images, layers, fusion)
         except FerError as problem:
             if refuse is None:
                 raise
@@ -38,22 +38,22 @@ def blanks(
 
 
 def _blank(
-    key: str, method: Method, told: Mapping[str, Any], images: Images, layers: tuple[str, ...], fusion: Fusion
+    method: Method, told: Mapping[str, Any], images: Images, layers: tuple[str, ...], fusion: Fusion
 ) -> Explanation:
-    """Raises NetworkError where there is no layer to read, ConfigError where network or input do not fit."""
+    """Raises ConfigError where network or input do not fit."""
     require_fit(method, images.model.card)
     none, size = torch.empty(0), images.model.card.input_size
     if not reads_layer(method):
         prints, flags = footprint(method, size), (class_free(method), relative(method))
         return Explanation(images.ids, none, none, told, "", size, prints, *flags)
-    if not layers:
-        raise NetworkError(f"{key} reads a layer, and the network's card names none; name one with layer=.")
     together = fusion if len(layers) > 1 else ""
     where = " + ".join(layers)
     return Explanation(images.ids, none, none, told, where, size, Footprint(), class_free(method), fusion=together)
 
 
-def explanations(images: Images, blank: Mapping[str, Explanation], found: Found) -> dict[str, Explanation]:
+def explanations(
+    images: Images, methods: Mapping[str, Method], blank: Mapping[str, Explanation], found: Found
+) -> dict[str, Explanation]:
     """What was found, with what it is worth."""
     same, sure = coinciding(found.maps), answer_of(images, found).confidence
     return {
@@ -61,6 +61,7 @@ def explanations(images: Images, blank: Mapping[str, Explanation], found: Found)
             blank[key],
             maps=maps,
             targets=found.targets,
+            turned=turned(methods[key], found.logits.gather(1, found.targets)),
             confidence=sure,
             deviation=found.deviations.get(key),
             same_as=same[key],

@@ -1,7 +1,6 @@
 """Heat maps over faces: hue says for or against, strength of colour says how much."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -130,7 +129,7 @@ def map_sheet(explanation: Explanation, *, scale: str = "own", limit: int = 64) 
 def _first(explanation: Explanation, limit: int) -> Explanation:
     """The first images of an explanation, and one target where every one has the same map."""
     shown = explanation.of(torch.arange(min(limit, len(explanation))))
-    return replace(shown, maps=shown.maps[:, :1], targets=shown.targets[:, :1]) if shown.class_free else shown
+    return shown.only([0]) if shown.class_free else shown
 
 
 def _legend(evidence: Tensor, explanation: Explanation) -> Legend:

@@ -18,6 +18,8 @@ KEPT = ("layer", "input_size", "class_free", "relative", "fusion", "deviation", 
 def write_maps(path: Path, explanation: Explanation, made_of: Mapping[str, Any]) -> None:
     """Write the maps of some samples; made_of: what they follow from, for whoever asks whether they still hold."""
     tensors = {**packed(explanation.maps), "targets": explanation.targets}
+    if explanation.turned is not None:
+        tensors["turned"] = explanation.turned
     kept = {name: getattr(explanation, name) for name in KEPT}
     words = {"ids": explanation.ids, "method": dict(explanation.method), "footprint": asdict(explanation.footprint)}
     write_shard(path, tensors, {**kept, **words, **made_of})
@@ -31,6 +33,7 @@ def read_maps(paths: Sequence[Path]) -> Explanation:
 def joined(parts: Sequence[Explanation]) -> Explanation:
     """One explanation of the samples of several parts, without their confidence."""
     first = parts[0]
+    turned = [part.turned for part in parts if part.turned is not None]
     deviations = [part.deviation for part in parts if part.deviation is not None]
     return replace(
         first,
@@ -38,6 +41,7 @@ def joined(parts: Sequence[Explanation]) -> Explanation:
         ids=tuple(name for part in parts for name in part.ids),
         maps=torch.cat([part.maps for part in parts]),
         targets=torch.cat([part.targets for part in parts]),
+        turned=torch.cat(turned) if turned else None,
         deviation=max(deviations, default=None),
         same_as=tuple(name for name in first.same_as if all(name in part.same_as for part in parts)),
         broken_layer=next((part.broken_layer for part in parts if part.broken_layer), ""),
@@ -54,6 +58,7 @@ def _read_part(path: Path) -> Explanation:
             ids=tuple(header["ids"]),
             maps=unpacked(tensors),
             targets=tensors["targets"],
+            turned=tensors.get("turned"),
             method=header["method"],
             footprint=Footprint(**windows),
             **kept,

@@ -21,6 +21,7 @@ HEALTH = (
     "not finite",
     "a single cell",
     "saturated softmax",
+    "sign turned",
 )
 """What can be said of a map; `Explanation.health` holds indices into this tuple."""
 
@@ -75,6 +76,8 @@ class Explanation(Shown):
     class_free: the method's map does not depend on the target
     relative: only differences between places count; a place that does not matter has the mean of the map
     fusion: how the maps of several layers became one, "" where one layer was read
+    turned: (N, T) bool, where the method divided by a negative score, so that the map shows with a plus what speaks
+        against the class; None for methods that do not divide by a score
     confidence: (N,) probability of the class that the network predicts, or None where that was not kept
     deviation: how far the maps of the fast, half-precise network lie from the exact ones on the first images: length of
         the difference over length of the exact maps; None for exact maps
@@ -92,6 +95,7 @@ class Explanation(Shown):
     class_free: bool = False
     relative: bool = False
     fusion: str = ""
+    turned: Tensor | None = None
     confidence: Tensor | None = None
     deviation: float | None = None
     same_as: tuple[str, ...] = ()
@@ -108,6 +112,8 @@ class Explanation(Shown):
         if self.confidence is not None:
             code[self.confidence > SATURATED] = HEALTH.index("saturated softmax")
         code[high <= 0] = HEALTH.index("no positive evidence")
+        if self.turned is not None:
+            code[self.turned] = HEALTH.index("sign turned")
         code[low == high] = HEALTH.index("constant")
         code[(low == 0) & (high == 0)] = HEALTH.index("all zero")
         if self.maps.shape[2:].numel() == 1:  # then whatever it holds says nothing of places
@@ -143,12 +149,18 @@ class Explanation(Shown):
         """What a picture shows, (N, T, H, W): `centred`, of fine maps up to the 99th percentile of each map's size."""
         return _bounded(self.centred()) if self.fine else self.centred()
 
+    def only(self, columns: list[int]) -> Self:
+        """The same explanation of fewer classes: those that stand in these columns of `targets`."""
+        turned = None if self.turned is None else self.turned[:, columns]
+        return replace(self, maps=self.maps[:, columns], targets=self.targets[:, columns], turned=turned)
+
     def of(self, rows: Tensor | list[int]) -> Self:
         """The same explanation of fewer samples, in the order of `rows`."""
         chosen = index(rows)
         ids = tuple(self.ids[row] for row in chosen.tolist())
-        sure = None if self.confidence is None else self.confidence[chosen]
-        return replace(self, ids=ids, maps=self.maps[chosen], targets=self.targets[chosen], confidence=sure)
+        sure, turned = (None if each is None else each[chosen] for each in (self.confidence, self.turned))
+        maps, targets = self.maps[chosen], self.targets[chosen]
+        return replace(self, ids=ids, maps=maps, targets=targets, confidence=sure, turned=turned)
 
 
 def _bounded(maps: Tensor) -> Tensor:

@@ -1,14 +1,17 @@
-"""KPCA-CAM and Seg-Eigen-CAM against their equations; the projection itself is the library's."""
+"""KPCA-CAM, Seg-Eigen-CAM and feature factorisation against their equations; the rest is the library's."""
 
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import NMF
 from torch.testing import assert_close
 
+from inspect_fer.capture import shared_pass
 from inspect_fer.errors import ConfigError
-from inspect_fer.explain import KPCACAM, explain
+from inspect_fer.explain import KPCACAM, DeepFeatureFactorization, explain
+from inspect_fer.explain.grad_cam import grad_cam
 
 pytest.importorskip("pytorch_grad_cam")
 
@@ -70,11 +73,59 @@ def test_seg_eigen_is_the_first_component_of_gradient_sizes_times_features(mlp_m
             assert found.amax() >= -found.amin()
 
 
+def factorised(features, gradient, concepts):
+    """sum_k (mean(g) v_k) H_k of one image in float64, place by place: features (C, h, w), gradient (C, h, w)."""
+    channels, height, width = features.shape
+    flat = features.double().flatten(1).numpy()
+    least = flat.min(axis=1)
+    model = NMF(n_components=concepts, init="random", random_state=0)
+    vectors = model.fit_transform(flat - least[:, None])
+    weights = [float(gradient[c].double().mean()) for c in range(channels)]
+    found = torch.zeros(height, width, dtype=torch.float64)
+    for place in range(height * width):
+        at = [sum(vectors[c, k] * model.components_[k, place] for k in range(concepts)) for c in range(channels)]
+        found[place // width, place % width] = sum(weights[c] * (at[c] + least[c]) for c in range(channels))
+    return found
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("layer", ["blocks.1.relu", "blocks.0.conv"])
+@pytest.mark.parametrize("concepts", [1, 3])
+def test_concepts_count_by_what_they_say_for_the_class(mlp_model, images, layer, concepts):
+    method = DeepFeatureFactorization(concepts=concepts)
+    maps = explain(mlp_model, images, method, targets="all", layer=layer).maps
+    shared = shared_pass(mlp_model.network, layer, images, torch.arange(5).expand(4, 5))
+    assert layer == "blocks.1.relu" or (shared.features < 0).any()
+    for row, found in enumerate(maps):
+        for target in range(5):
+            expected = factorised(shared.features[row], shared.gradients[row, target], concepts).float()
+            assert_close(found[target], expected, rtol=1e-3, atol=1e-3 * float(expected.abs().amax()))
+
+
+def test_features_of_two_concepts_lose_nothing_by_them(generator):
+    vectors, places = torch.rand(2, 6, generator=generator), torch.rand(2, 5, 5, generator=generator)
+    places[0, 0], places[1, 1] = 0, 0  # each is alone somewhere, which settles the factors
+    vectors[0, :3], vectors[1, 3:] = 0, 0
+    features = torch.einsum("kc,khw->chw", vectors, places)[None] - 1
+    gradients = torch.randn(1, 3, 6, 5, 5, generator=generator)
+    found = DeepFeatureFactorization(concepts=2)(SimpleNamespace(features=features, gradients=gradients))
+    expected = grad_cam(features, gradients)
+    assert_close(found, expected, rtol=0, atol=0.01 * float(expected.abs().amax()))
+
+
+def test_as_many_concepts_as_places_lose_nothing(mlp_model, images):
+    methods = {"few": DeepFeatureFactorization(), "nine": DeepFeatureFactorization(concepts=9), "all": "grad-cam"}
+    found = explain(mlp_model, images, methods, targets="all", layer="blocks.1.pool")  # of 3 x 3 places
+    assert found["all"].same_as == ("nine",)
+
+
 def test_options_that_make_no_sense_are_errors():
     with pytest.raises(ConfigError, match="linear, poly, rbf, sigmoid, cosine"):
         KPCACAM(kernel="tanh")
     with pytest.raises(ConfigError, match="gamma from 0"):
         KPCACAM(gamma=-1)
+    with pytest.raises(ConfigError, match="concepts of at least 1"):
+        DeepFeatureFactorization(concepts=0)
 
 
 def test_kpca_is_repeatable_and_leaves_numpys_random_numbers_alone(generator):
@@ -92,7 +143,7 @@ def test_kpca_is_repeatable_and_leaves_numpys_random_numbers_alone(generator):
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-@pytest.mark.parametrize("name", ["kpca-cam", "seg-eigen-cam"])
+@pytest.mark.parametrize("name", ["kpca-cam", "seg-eigen-cam", "deep-feature-factorization"])
 def test_of_what_is_not_finite_nothing_is_known(mlp_model, images, name, value):
     images[2, 0, 1, 1] = value
     maps = explain(mlp_model, images, name, targets="all").maps

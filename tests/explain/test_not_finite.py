@@ -8,7 +8,7 @@ from inspect_fer.explain import explain
 every = pytest.mark.parametrize(
     "name",
     [
-        *("cam", "ablation-cam", "fem", "kpca-cam", "seg-eigen-cam", "sess?scales=3"),
+        *("cam", "ablation-cam", "fem", "kpca-cam", "seg-eigen-cam", "deep-feature-factorization", "sess?scales=3"),
         *("kernel-shap?cells=3&samples=60", "lime?cells=3&samples=60", "saliency", "smooth-grad?samples=3"),
     ],
 )

@@ -65,6 +65,19 @@ def test_sound_maps_name_no_layer(tiny_model, images):
     assert explain(tiny_model, images, "grad-cam").broken_layer == ""
 
 
+def test_a_map_divided_by_a_negative_score_says_so(tiny_model, images):
+    targets = torch.tensor([[0, 3], [1, 2], [4, 0], [2, 2]])
+    with torch.no_grad():
+        negative = tiny_model.network.eval()(images).gather(1, targets) < 0
+    assert negative.any()
+    assert not negative.all()
+    maps = explain(tiny_model, images, "ablation-cam", targets=targets)
+    assert torch.equal(maps.health == HEALTH.index("sign turned"), negative)
+    assert torch.equal(maps.of([2, 1]).only([1]).turned, negative[[2, 1]][:, [1]])
+    for other in ("ablation-cam?scale=magnitude", "ablation-cam?scale=none", "grad-cam"):
+        assert explain(tiny_model, images, other, targets=targets).turned is None
+
+
 def test_a_map_of_one_cell_says_so(tiny_model, images):
     assert words(explain(tiny_model, images, "grad-cam", targets="all", layer="pool"))[0] == ["a single cell"] * 5
     assert words(explain(tiny_model, images, "fem", targets="all", layer="pool"))[0] == ["a single cell"] * 5

@@ -47,7 +47,7 @@ def one_method(face: Samples, prediction: Prediction, explanation: Explanation, 
         st.caption(plain(face.ids[0]))
     with right, st.grid(3, min_column_width=110) if several else st.container():
         panel.show_maps(face, explanation, roles(explanation, prediction), prediction.class_names, scale=scale)
-    panel.legend(scale, {"": explanation.fine})
+    panel.legend(scale, {"": explanation.fine}, class_free=explanation.class_free)
 
 
 def side_by_side(face: Samples, prediction: Prediction, found: dict[str, Explanation]) -> None:
@@ -61,7 +61,8 @@ def side_by_side(face: Samples, prediction: Prediction, found: dict[str, Explana
                 panel.show_maps(face, explanation, {0: ""}, prediction.class_names, scale="own", title=name)
                 if explanation.same_as:
                     st.caption(plain(f"same as {', '.join(explanation.same_as)}"))
-    panel.legend("own", {name: explanation.fine for name, explanation in found.items()})
+    every = found.values()
+    panel.legend("own", {name: each.fine for name, each in found.items()}, class_free=all(e.class_free for e in every))
 
 
 def wanted(network: Network, face: Samples, methods: list[Method], manner: Manner) -> bool:
