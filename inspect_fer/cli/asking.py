@@ -145,6 +145,8 @@ def _remarks(parts: Iterable["Explanation"]) -> list[str]:
         same = set(part.same_as) if same is None else same & set(part.same_as)
         deviations += [] if part.deviation is None else [part.deviation]
     said = [f"{found} of {count.total()} maps: {remark}" for remark, found in count.most_common() if remark and found]
+    if count["sign turned"]:
+        said.append("there a negative logit turned what is for the class and against it, scale=magnitude keeps both")
     if same:
         said.append(f"the same maps, up to a factor, as {', '.join(sorted(same))}")
     if deviations:

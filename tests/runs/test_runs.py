@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -52,11 +53,13 @@ def test_tiny_and_broken_maps_survive(tmp_path):
     maps[0, 0] = torch.tensor([[1e-12, -3e-12], [0, 2e-12]])
     maps[0, 1, 0, 0] = torch.nan
     explanation = Explanation(("a",), maps, torch.zeros(1, 3, dtype=torch.int64), {"name": "x"}, "", (1, 4, 4))
+    explanation = replace(explanation, turned=torch.tensor([[True, False, False]]))
     write_maps(tmp_path / "maps" / "shard", explanation, {})
     again = read_maps([tmp_path / "maps" / "shard"])
     assert torch.allclose(again.maps[0, 0], maps[0, 0], rtol=1e-3, atol=0)
     assert torch.equal(again.maps[0, 1].isnan(), maps[0, 1].isnan())
     assert torch.equal(again.health, explanation.health)
+    assert again.remark(0, 0) == "sign turned"
 
 
 def test_predictions_open_with_pandas(run):
