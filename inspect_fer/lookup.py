@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import TypeVar
+from urllib.parse import parse_qsl
 
 from inspect_fer.errors import UnknownNameError
 
@@ -17,6 +18,11 @@ def lookup(table: Mapping[str, Thing], name: str, kind: str) -> Thing:
     if isinstance(name, str) and name in table:
         return table[name]
     raise UnknownNameError(no_such_name(name, table, kind))
+
+
+def options_in(query: str) -> list[tuple[str, str]]:
+    """OPTION=VALUE&... as pairs; unlike in an address, + stands for itself, as names, splits and numbers hold it."""
+    return parse_qsl(query.replace("+", "%2B"), keep_blank_values=True)
 
 
 def no_such_name(name: object, names: Iterable[str], kind: str) -> str:

@@ -111,6 +111,8 @@ def _check_tensor(images: Tensor) -> None:
             f"Give Samples or a tensor (N, C, H, W), not {given}; one image is images[None], an array becomes a "
             "tensor by torch.from_numpy."
         )
+    if images.layout != torch.strided:
+        raise DataError("These images are a sparse tensor; give images.to_dense().")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise DataError(f"A tensor of images is uint8 (pixels) or float (network input), not {images.dtype}.")
 

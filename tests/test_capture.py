@@ -1,9 +1,11 @@
 """Capture: what layers gave, the shared pass, and that no trace is left."""
 
 import gc
+import random
 import weakref
 from threading import Thread
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -89,6 +91,35 @@ def test_an_image_without_a_picture_does_not_tell_a_maximum_from_a_mean(images, 
     both, alone = (shared_pass(network, "0", some, EVERY[: len(some), :5]) for some in (images, images[:1]))
     assert [shared.head is not None for shared in (both, alone)] == [found, found]
     assert_close(alone.gradients.sum(dim=(3, 4)), both.gradients[:1].sum(dim=(3, 4)))
+
+
+@pytest.mark.parametrize("further", [nn.ReLU(), nn.Hardtanh(0, 1e6)])
+def test_a_further_relu_that_changes_no_value_is_no_mean(images, further):
+    """Where it is given 0 its gradient is 0."""
+    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), further, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network.append(nn.Linear(8, 5)).eval()
+    shared = shared_pass(network, "1", images, EVERY)
+    assert shared.head is None
+    assert_close(shared.gradients, gradients_by_hand(network, "1", images, EVERY).float())
+
+
+def test_a_large_bias_does_not_make_a_maximum_a_mean(images):
+    network = nn.Sequential(nn.Conv2d(1, 8, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 5)).eval()
+    with torch.no_grad():
+        network[3].bias += 1e6
+    assert shared_pass(network, "0", images, EVERY).head is None
+
+
+def test_what_a_gradient_needs_may_be_gone(images):
+    class Overwriting(nn.Module):
+        def forward(self, maps):
+            return maps.sigmoid().mul_(2)
+
+    network = nn.Sequential(nn.Conv2d(1, 5, 3), Overwriting(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    shared = shared_pass(network, "0", images, EVERY)
+    with pytest.raises(NetworkError, match="modified by an inplace operation.*without, such as occlusion") as told:
+        _ = shared.gradients
+    assert "\n" not in str(told.value)
 
 
 def test_targets_may_follow_from_the_logits(mlp_model, images):
@@ -285,19 +316,36 @@ def test_leave_no_trace_restores_mixed_modes_and_random_state(tiny_model):
     network.train()
     network.features.bn.eval()
     flags = [module.training for module in network.modules()]
-    state = torch.get_rng_state()
+    state, counter = torch.get_rng_state(), torch.zeros(())
+    network.register_buffer("counter", counter)
+    network.register_buffer("replaced", counter)
+    random.seed(1)
+    np.random.seed(1)
+    expected = random.Random(1).random(), np.random.RandomState(1).rand()
 
     def fail_inside():
         with torch.inference_mode(), leave_no_trace(network):
             assert not any(module.training for module in network.modules())
             assert not torch.is_inference_mode_enabled()
-            torch.rand(3)
+            torch.rand(3), np.random.rand(), random.random()
+            network.counter += 1
+            network.replaced = network.replaced + 1
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail_inside()
     assert [module.training for module in network.modules()] == flags
     assert torch.equal(torch.get_rng_state(), state)
+    assert (random.random(), np.random.rand()) == expected
+    assert network.counter is network.replaced is counter
+    assert counter == 0
+
+
+def test_autocast_around_a_pass_rounds_nothing(tiny_model, images):
+    expected = shared_pass(tiny_model.network, "features", images, EVERY)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = shared_pass(tiny_model.network, "features", images, EVERY)
+    assert torch.equal(found.logits, expected.logits)
 
 
 def test_threads_take_turns(tiny_model, mlp_model, images):

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "inspect_fer"
 LINES = [
     {"errors"},
     {"schema", "emotions", "files", "lookup", "shipped"},
-    {"images", "capture", "twin", "metrics", "statistics", "render"},
+    {"images", "targets", "capture", "twin", "metrics", "statistics", "render"},
     {"datasets", "models", "faces"},
     {"predict"},
     {"explain", "internals", "training"},

@@ -2,7 +2,7 @@ import pytest
 
 from inspect_fer.emotions import canonical, relabelling
 from inspect_fer.errors import FerError, UnknownNameError
-from inspect_fer.lookup import lookup
+from inspect_fer.lookup import lookup, options_in
 
 
 def test_finds_or_names_the_nearest_and_every_choice():
@@ -42,3 +42,12 @@ def test_emotions_have_one_canonical_spelling():
         "bored",
     ]
     assert relabelling(("happy", "bored", "Anger"), ("anger", "happiness")) == [1, -1, 0]
+
+
+def test_a_plus_in_options_stands_for_itself():
+    assert options_in("a=grad-cam++&b=1e+2&c=&d=x%2By%20z") == [
+        ("a", "grad-cam++"),
+        ("b", "1e+2"),
+        ("c", ""),
+        ("d", "x+y z"),
+    ]

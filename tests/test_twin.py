@@ -2,7 +2,9 @@
 
 import gc
 import weakref
+from collections import deque
 from copy import deepcopy
+from dataclasses import dataclass
 from threading import Thread
 
 import numpy as np
@@ -124,6 +126,21 @@ class Settings:
         self.slope = 0.1
 
 
+@dataclass(slots=True)
+class Slotted:
+    slope: float = 0.1
+
+
+class Leak:
+    """A setting that can be called."""
+
+    def __init__(self):
+        self.slope = 0.1
+
+    def __call__(self, maps):
+        return nn.functional.leaky_relu(maps, self.slope)
+
+
 class Configured(nn.Module):
     """What it does is said in containers and objects that are changed where they are."""
 
@@ -131,12 +148,15 @@ class Configured(nn.Module):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)
         self.words, self.off, self.object, self.array = {"slope": [0.1]}, [0], Settings(), np.ones(4, np.float32)
+        self.slotted, self.queue, self.leak = Slotted(), deque([0.1]), Leak()
         self.circle = [self.off]
         self.circle.append(self.circle)
 
     def forward(self, images):
         maps = nn.functional.leaky_relu(self.norm(self.conv(images)), self.words["slope"][0])
         maps = nn.functional.leaky_relu(maps - 0.1, self.object.slope) * torch.from_numpy(self.array).view(4, 1, 1)
+        maps = self.leak(nn.functional.leaky_relu(maps - 0.1, self.slotted.slope))
+        maps = nn.functional.leaky_relu(maps - 0.1, self.queue[0])
         return torch.stack([maps[:, k].mean(dim=(1, 2)) * (k not in self.off) for k in range(4)], dim=1)
 
 
@@ -147,8 +167,11 @@ class Configured(nn.Module):
         lambda network: network.off.append(3),
         lambda network: setattr(network.object, "slope", 2.0),
         lambda network: network.array.fill(3),
+        lambda network: setattr(network.slotted, "slope", 2.0),
+        lambda network: network.queue.appendleft(2.0),
+        lambda network: setattr(network.leak, "slope", 2.0),
     ],
-    ids=["mapping", "list", "object", "array"],
+    ids=["mapping", "list", "object", "array", "slots", "queue", "callable"],
 )
 def test_settings_that_are_changed_in_their_place_are_seen(images, change):
     network = Configured().eval()
@@ -187,6 +210,19 @@ def test_every_kept_layer_gives_what_it_gave(tiny_model, mlp_model, images):
             twin = exact_twin(network, (layer,), images)
             assert twin is not network
             assert_close(activations(twin, [layer], images), activations(network, [layer], images))
+
+
+def test_a_layer_of_two_names_is_kept_by_either(tiny_model, images):
+    network = tiny_model.network
+    network.marked = network.features.conv
+    twin = exact_twin(network, ("marked",), images)
+    assert twin is not network
+    assert_close(activations(twin, ["marked"], images), activations(network, ["marked"], images))
+
+
+def test_an_image_that_is_not_finite_does_not_cost_the_twin(tiny_model, images):
+    images[0] = torch.nan
+    assert exact_twin(tiny_model.network, (), images) is not tiny_model.network
 
 
 def test_a_kept_block_around_a_convolution_keeps_it(images):

@@ -1,12 +1,14 @@
 """What every pass has in common: eval mode without a trace, the network's answer, watched layers."""
 
+import random
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from itertools import chain
 from threading import RLock
-from typing import cast
+from typing import TypeGuard, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -21,25 +23,58 @@ _ONE_AT_A_TIME = RLock()
 def leave_no_trace(network: nn.Module) -> Iterator[None]:
     """Put every module of `network` into eval mode and leave inference mode; afterwards all is as it was.
 
-    Training flags are kept per module, and the random state is restored, on errors too. What was compiled runs as it is
-    written: compiled code knows no hooks that came later. Other threads wait for their turn, whatever their network:
-    they would run into these hooks, and draw from the same random numbers.
+    Training flags are kept per module, random numbers and buffers are restored, on errors too. What was compiled runs
+    as it is written: compiled code knows no hooks that came later; autocast, which would round, is off. Other threads
+    wait for their turn, whatever their network: they would run into these hooks, and draw the same random numbers.
     """
-    with _ONE_AT_A_TIME:
-        yield from _evaluating(network)
+    kinds = {"cpu", *(weight.device.type for weight in network.parameters())}
+    with ExitStack() as inside:
+        inside.enter_context(_ONE_AT_A_TIME)
+        inside.enter_context(_evaluating(network))
+        inside.enter_context(_as_written())
+        inside.enter_context(torch.inference_mode(mode=False))
+        inside.enter_context(random_numbers_as_they_were())
+        for kind in filter(torch.amp.is_autocast_available, kinds):
+            inside.enter_context(torch.autocast(kind, enabled=False))
+        yield
 
 
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    flags = [(module, module.training) for module in network.modules()]
+@contextmanager
+def random_numbers_as_they_were() -> Iterator[None]:
+    """Afterwards the random numbers of torch, NumPy and Python go on as if none had been drawn inside."""
+    plain, numpy = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        random.setstate(plain)
+        np.random.set_state(numpy)
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Eval mode; afterwards the modules' modes and buffers are what they were."""
+    flags = [(module, module.training) for module in network.modules()]
+    buffers = [(module, name, buffer) for module, _ in flags for name, buffer in module._buffers.items()]
+    held = [(buffer, buffer._version, buffer.clone()) for _, _, buffer in buffers if _may_change(buffer)]
     try:
         for module, _ in flags:
             module.training = False
-        with _as_written(), torch.inference_mode(mode=False), torch.random.fork_rng(devices=devices):
-            yield
+        yield
     finally:
         for module, training in flags:
             module.training = training
+        for module, name, buffer in buffers:
+            module._buffers[name] = buffer
+        for buffer, version, values in held:
+            if buffer._version != version:
+                with torch.no_grad():
+                    buffer.copy_(values)
+
+
+def _may_change(buffer: Tensor | None) -> TypeGuard[Tensor]:
+    return buffer is not None and not buffer.is_inference() and not nn.parameter.is_lazy(buffer)
 
 
 def _as_written() -> AbstractContextManager[object]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.capture.hooks import find_layer, leave_no_trace, logits_of, tensor_of, watched
-from inspect_fer.capture.tail import checked_tail, tail
+from inspect_fer.capture.tail import checked_tail
 from inspect_fer.errors import NetworkError
 
 
@@ -86,7 +86,8 @@ class SharedPass:
 def products(layer: str, leaves: Sequence[Tensor], logits: Tensor, seeds: Tensor) -> list[Tensor]:
     """Vector-Jacobian products of seeds (T, N, K), (T, *leaf) for each leaf: all at once, or one by one if need be.
 
-    A leaf that the logits do not follow from has zeros. Raises NetworkError where no gradient leads back at all.
+    A leaf that the logits do not follow from has zeros. Raises NetworkError where no gradient leads back at all, or
+    where what it needs is gone, such as an output that the network has written over.
     """
     if not logits.requires_grad:
         raise NetworkError(f"No gradient leads from the logits back to layer {layer!r}; name a layer behind the break.")
@@ -100,7 +101,15 @@ def products(layer: str, leaves: Sequence[Tensor], logits: Tensor, seeds: Tensor
                     logits, leaves, seeds, retain_graph=True, allow_unused=True, is_grads_batched=True
                 )
                 return [_or_zeros(found, leaf, len(seeds)) for found, leaf in zip(every, leaves, strict=True)]
-        each = [torch.autograd.grad(logits, leaves, seed, retain_graph=True, allow_unused=True) for seed in seeds]
+        try:
+            each = [torch.autograd.grad(logits, leaves, seed, retain_graph=True, allow_unused=True) for seed in seeds]
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as problem:
+            reason = str(problem).splitlines()[0].split(": [")[0].rstrip(".")
+            raise NetworkError(
+                f"No gradient can be taken back to {layer!r}: {reason}. Use a method without, such as occlusion."
+            ) from problem
         return [torch.cat([_or_zeros(found[place], leaf) for found in each]) for place, leaf in enumerate(leaves)]
 
 
@@ -146,7 +155,7 @@ def shared_passes(
         answer = logits.detach().to(wide)
         chosen = targets.to(answer.device) if isinstance(targets, Tensor) else targets(answer)
         graph = Graph(maps, logits, chosen)
-    heads = {name: _linear_head(network, name, images, given, logits.detach()) for name, given in maps.items()}
+    heads = {name: _linear_head(network, given, logits) for name, given in maps.items()}
     return {
         name: SharedPass(name, given.detach().to(wide), answer, chosen, heads[name], graph, network, images)
         for name, given in maps.items()
@@ -173,25 +182,19 @@ def _only_map(layer: str, outputs: list[object]) -> Tensor:
     return output
 
 
-def _linear_head(
-    network: nn.Module, layer: str, images: Tensor, maps: Tensor, logits: Tensor
-) -> tuple[Tensor, Tensor] | None:
+def _linear_head(network: nn.Module, maps: Tensor, logits: Tensor) -> tuple[Tensor, Tensor] | None:
     """The layer with which the logits are W times the features' mean plus b, checked on these very numbers.
 
-    Where the features are the same all over their maps, a mean cannot be told from a maximum: then features that vary
-    go through what lies behind the layer.
+    Values and one gradient: a maximum, or a further ReLU, may have the same values here.
     """
-    features = maps.detach()
+    features, answer = maps.detach(), logits.detach()
     shape, wide = (logits.shape[1], features.shape[1]), torch.promote_types(features.dtype, torch.float32)
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d) and (*module.weight.shape, 1, 1)[:4] == (*shape, 1, 1):
             weight = module.weight.detach().flatten(1).to(features)
             bias = torch.zeros_like(weight[:, 0]) if module.bias is None else module.bias.detach().to(features)
             mean = F.linear(features.mean(dim=(2, 3)), weight, bias)
-            if _close(mean, logits) and (
-                not _close(F.linear(features.amax(dim=(2, 3)), weight, bias), logits)
-                or _takes_the_mean(network, layer, images[:1], features[:1], weight, bias)
-            ):
+            if _close(mean, answer) and _has_its_gradient(weight, maps, logits):
                 return weight.to(wide), bias.to(wide)
     return None
 
@@ -201,11 +204,11 @@ def _close(found: Tensor, logits: Tensor) -> bool:
     return bool((found - logits).abs().amax() <= allowed)
 
 
-def _takes_the_mean(
-    network: nn.Module, layer: str, image: Tensor, features: Tensor, weight: Tensor, bias: Tensor
-) -> bool:
-    """Whether features that differ from place to place, in the shape of these (1, C, h, w), count by their mean too."""
-    varied = features + torch.linspace(0, 1, features.numel()).to(features).view_as(features)
-    with suppress(RuntimeError, NetworkError):
-        return _close(F.linear(varied.mean(dim=(2, 3)), weight, bias), tail(network, layer, image, varied))
+def _has_its_gradient(weight: Tensor, maps: Tensor, logits: Tensor) -> bool:
+    """Whether a weighted sum of each image's logits changes with its features as the features' mean says."""
+    seeds = torch.arange(1, logits.shape[1] + 1).cos().to(logits).expand_as(logits)
+    with suppress(NetworkError):
+        (found,) = products("", [maps], logits, seeds[None])
+        expected = (seeds.to(weight) @ weight / maps.shape[2:].numel())[:, :, None, None]
+        return _close(expected, found[0].to(weight))
     return False

@@ -56,11 +56,12 @@ def show_maps(
     pictures = overlay_pixels(face.pixels[:], explanation.evidence(), scale=scale, zoom=zoom(face))[0]
     for column, role in enumerate(shown.values()):
         name = "any class" if explanation.class_free else names[int(explanation.targets[0, column])]
-        words = f"{name} · {role}" if role else name
+        told = "" if explanation.class_free else role
+        words = f"{name} · {told}" if told else name
         remark = HEALTH[int(explanation.health[0, column])]
         with st.container(gap="xsmall"):
             st.image(pictures[column], width="stretch", alt=f"{explanation.method['name']} map for {words}: {remark}")
-            heading = [part for part in (title, name, role) if part]
+            heading = [part for part in (title, name, told) if part]
             st.markdown(f"**{plain(heading[0])}**{''.join(f' · {plain(part)}' for part in heading[1:])}")
             if remark in REMARKS:
                 where = explanation.broken_layer if remark == "not finite" else ""

@@ -9,11 +9,10 @@ from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
 from typing import Any, NamedTuple, get_args, get_type_hints
-from urllib.parse import parse_qsl
 
 from inspect_fer.datasets.splits import FER2013_SPLITS, OTHER_NAMES, ROLES, WHOLE_TRAIN
 from inspect_fer.errors import ConfigError, DataError, UnknownNameError
-from inspect_fer.lookup import no_such_name
+from inspect_fer.lookup import no_such_name, options_in
 from inspect_fer.schema import Samples
 
 Load = Callable[..., Samples]
@@ -88,7 +87,7 @@ def no_option(name: str, known: Iterable[str], kind: str) -> ConfigError:
 def written(part: Part, known: Mapping[str, Any]) -> dict[str, Any]:
     """The options behind a dataset's name, as what it takes: a number, yes or no, a word, words with commas."""
     found = {}
-    for name, text in parse_qsl(part.query.replace("+", "%2B"), keep_blank_values=True):
+    for name, text in options_in(part.query):
         if name not in known:
             raise no_option(name, known, part.kind)
         found[name] = required(name, _value(text, _kinds(known[name])), known[name], part.kind)

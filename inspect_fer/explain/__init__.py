@@ -1,7 +1,7 @@
 """Explanation methods, and `explain`, which runs them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, cast, overload
 
 from torch import Tensor
@@ -37,11 +37,11 @@ from inspect_fer.explain.sess import SESS
 from inspect_fer.explain.shapley_cam import ShapleyCAM
 from inspect_fer.explain.spelling import spelt
 from inspect_fer.explain.surrogates import KernelShap, Lime
-from inspect_fer.explain.targets import Targets, resolve_targets
 from inspect_fer.explain.xgrad_cam import XGradCAM
 from inspect_fer.lookup import lookup
 from inspect_fer.predict import Images, check_tick, network_input
 from inspect_fer.schema import Classifier, Explanation, Prediction, Samples, Tick
+from inspect_fer.targets import Targets, resolve_targets
 
 METHODS: dict[str, type[Method]] = {
     "cam": CAM,
@@ -146,7 +146,8 @@ def explain(  # noqa: PLR0913  # a user's choices, all with defaults
         A name may bring options: "occlusion?window=4&fill=mean".
     targets: "predicted", "label", "all", a class by id or name, one an image (N,), or several an image (N, T).
     layer: what CAM methods read, by default the one that the network's card names. Of several, all read in one pass,
-        each method's maps become one (N, T, H, W): the `fusion` "mean" (pytorch-grad-cam) or "max" (LayerCAM).
+        each method's maps become one (N, T, H, W): the `fusion` "mean" (pytorch-grad-cam), "max" (LayerCAM) or
+        "product" (RefineCAM).
     precision: "exact", or "fast" for bfloat16 where the processor multiplies it faster; see Explanation.deviation.
     memory: budget for the tensors of the passes, such as "1GB", weights and results apart; batch_size: images at most.
     refuse: told of each method that the network does not allow, which is left out; by default its error is raised. A
@@ -200,27 +201,34 @@ def forecast(model: Classifier, samples: Samples | Tensor, methods: Wanted, **op
     return forecast_of(images, _planned(images, chosen(methods), **options)[1])
 
 
-def _planned(
-    images: Images, methods: Mapping[str, Method], **options: Unpack[Options]
+def _planned(  # what `explain` may be told
+    images: Images,
+    methods: Mapping[str, Method],
+    *,
+    targets: Targets = "predicted",
+    layer: Layers = None,
+    fusion: Fusion = "mean",
+    precision: Precision = "exact",
+    memory: str | int = "1GB",
+    batch_size: int = 128,
+    refuse: Refuse | None = None,
+    tick: Tick | None = None,
 ) -> tuple[dict[str, Explanation], Plan]:
     """What is known of each explanation before any map, and the plan for those methods that fit so far."""
-    fusion, refuse = options.get("fusion", "mean"), options.get("refuse")
-    fast = lookup({"exact": False, "fast": True}, options.get("precision", "exact"), "precision")
+    fast = lookup({"exact": False, "fast": True}, precision, "precision")
     lookup(dict.fromkeys(FUSIONS), fusion, "fusion")
-    check_tick(options.get("tick"))
-    card, layers = images.model.card, layers_to_read(images.model, options.get("layer"))
+    check_tick(tick)
+    card, layers = images.model.card, layers_to_read(images.model, layer)
     described = {key: describe(method) for key, method in methods.items()}
     blank = blanks(readable(methods, images, layers, refuse), described, images, layers, fusion, refuse)
     fitting = {key: settled(methods[key], card) for key in blank}
-    names = card.class_names
-    targets = resolve_targets(options.get("targets", "predicted"), images.labels, len(names), names)
     return blank, Plan(
         fitting,
-        targets,
+        resolve_targets(targets, images.labels, len(card.class_names), card.class_names),
         layers if any(map(reads_layer, fitting.values())) else (),
         fusion,
-        some(options.get("batch_size", 128)),
-        in_bytes(options.get("memory", "1GB")),
+        some(batch_size),
+        in_bytes(memory),
         fast,
         refuse,
     )
@@ -246,6 +254,11 @@ def chosen(methods: Wanted) -> dict[str, Method]:
 
 
 def _method(method: str | Method) -> Method:
-    if not isinstance(method, str) and (isinstance(method, type) or not callable(method)):
+    if not isinstance(method, str) and not _is_method(method):
         raise ConfigError(f"A method is a name, or one made as METHODS['grad-cam']() is; not {method!r}.")
     return spelt(method, METHODS) if isinstance(method, str) else method
+
+
+def _is_method(method: object) -> bool:
+    """Whether this is a frozen dataclass of options that can be called."""
+    return not isinstance(method, type) and is_dataclass(method) and isinstance(method, Hashable) and callable(method)

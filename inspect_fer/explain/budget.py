@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import inf
 from numbers import Integral
 
 from inspect_fer.errors import ConfigError
@@ -77,9 +78,10 @@ def some(batch_size: object) -> int:
 def in_bytes(memory: str | int) -> int:
     """Bytes of "1GB", "512 MB", "1.5 GiB" or a number. Raises ConfigError."""
     found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmg]i?|)b?\s*", str(memory), re.IGNORECASE)
-    if isinstance(memory, bool) or found is None or (size := int(float(found[1]) * UNITS[found[2].lower()])) < 1:
+    size = float(found[1]) * UNITS[found[2].lower()] if found else 0.0
+    if isinstance(memory, bool) or not 1 <= size < inf:
         raise ConfigError(f"A memory budget is a size such as '1GB', '512MB' or a number of bytes, not {memory!r}.")
-    return size
+    return int(size)
 
 
 def in_words(size: float) -> str:

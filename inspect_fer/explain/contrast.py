@@ -36,8 +36,11 @@ def nearest_rivals(logits: Tensor, targets: Tensor, count: int) -> Tensor:
 
 
 def against(targets: Tensor, rivals: Tensor, classes: int, strength: float = 1.0) -> Tensor:
-    """Weights of the logits in y_c - strength * mean_t y_dt: targets (N, T), rivals (N, T, R). Returns (N, T, K)."""
-    rest = F.one_hot(rivals, classes).float().mean(dim=2)
+    """Weights of the logits in y_c - strength * mean_t y_dt, in double precision as the network may be.
+
+    targets (N, T), rivals (N, T, R). Returns (N, T, K).
+    """
+    rest = F.one_hot(rivals, classes).double().mean(dim=2)
     return F.one_hot(targets, classes) - strength * rest
 
 

@@ -17,8 +17,8 @@ from inspect_fer.explain.incremental.gain import Outlook
 from inspect_fer.explain.method import Method, Passes, Setting, passes_of, reads_layer, shares_pass
 from inspect_fer.explain.need import CHEAP, Need, gradient, need_of, setting_of
 from inspect_fer.explain.passes import Forms, Plan, batch_of, forms_of, refusals
-from inspect_fer.explain.targets import predicted
 from inspect_fer.predict import Images
+from inspect_fer.targets import predicted
 
 Result = TypeVar("Result")
 PROBED = 16

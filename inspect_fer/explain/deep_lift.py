@@ -126,10 +126,17 @@ def prepared(traced: fx.GraphModule) -> fx.GraphModule:
             put_module(traced, node, Highest(module))
         elif node in moving and not isinstance(module, RULES + LINEAR):
             raise _refusal(f"{type(module).__name__} ({node.target})")
+        elif node in moving and isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.running_mean is None:
+            raise NetworkError(
+                "DeepLIFT needs batch norms that have running statistics; this one normalises by its batch, which "
+                "mixes image and baseline. Use grad-cam of one image at a time."
+            )
     for node in [node for node in moving if node.op in ("call_function", "call_method")]:
         if node.target in PRODUCTS:
-            if all(isinstance(part, fx.Node) and part in moving for part in node.args):
-                put_module(traced, node, Product())
+            given = (*node.args, *node.kwargs.values())
+            factors = tuple(part for part in given if isinstance(part, fx.Node) and part in moving)
+            if len(factors) == 2:
+                put_module(traced, node, Product(), factors)
         elif (highest := ceiling_of(node)) is not None:
             _uncap(traced, node, highest)
         elif node.target not in FUNCTIONS and not (node.target is operator.truediv and node.args[1] not in moving):
@@ -194,6 +201,5 @@ class DeepLift:
             return unknown_where(unanswered(traced, given), maps)
 
     def rehearse(self, model: Classifier, images: Tensor) -> None:
-        """Raise NetworkError for a network that cannot be traced, or for which there is no rule."""
-        with captum_run(model, images, gradients=False) as (network, given):
-            prepared(unshared(network, given))
+        """Raise NetworkError for a network that cannot be traced, that has no rule, or that captum fails on."""
+        self(model, images, torch.zeros(len(images), 1, dtype=torch.int64))

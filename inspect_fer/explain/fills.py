@@ -32,19 +32,19 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
     return smooth.reshape(images.shape)
 
 
-def filled(images: Tensor, fill: Fill) -> Tensor:
-    """What stands in for images (N, C, H, W) in network-input units, in their shape."""
+def filled(images: Tensor, fill: Fill, sigma: float | None = None) -> Tensor:
+    """What stands in for images (N, C, H, W) in network-input units, in their shape; sigma: pixels of another blur."""
     if fill == "mean":
         return images.mean(dim=(2, 3), keepdim=True).expand_as(images)
     if fill == "blur":
-        return blurred(images, min(images.shape[2:]) / 8)
+        return blurred(images, min(images.shape[2:]) / 8 if sigma is None else sigma)
     return torch.full_like(images, float(fill))
 
 
 def check_count(method: str, name: str, value: int, *, least: int = 1, most: int = 2**31) -> None:
     """Raise ConfigError for an option that is no whole number from `least` to `most`."""
     if type(value) is not int or not least <= value <= most:
-        upper = f" and at most {most}" if most < 2**31 else ""
+        upper = f" and at most {most}" if most < 2**31 or (type(value) is int and value > most) else ""
         raise ConfigError(f"{method} takes {name} of at least {least}{upper}, a whole number, not {value!r}.")
 
 

@@ -111,7 +111,7 @@ class FullGrad:
 
     def rehearse(self, model: Classifier, images: Tensor) -> None:
         """Raise NetworkError for a network whose biases or gradients cannot be told."""
-        biased_pass(model.network, images)
+        self(model, images, torch.zeros(len(images), 1, dtype=torch.int64))
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, H, W)."""

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inspect_fer.capture import SharedPass
+from inspect_fer.capture import SharedPass, random_numbers_as_they_were
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain.fills import check_between, check_count
 from inspect_fer.explain.grad_cam import grad_cam
-from inspect_fer.explain.through_captum import numpy_as_it_was
 from inspect_fer.explain.weighing import known, unknown_where
 
 KERNELS = ("linear", "poly", "rbf", "sigmoid", "cosine")
@@ -57,7 +56,7 @@ class KPCACAM:
             np.random.seed(0)  # scikit-learn starts its search for the component anywhere
             return get_2d_projection_kernel(features, self.kernel, self.gamma or None)
 
-        with numpy_as_it_was(), warnings.catch_warnings():
+        with random_numbers_as_they_were(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about constant features
             maps = each_known(projected, shared.features)[:, None]
         return maps.expand(-1, shared.targets.shape[1], -1, -1).contiguous()
@@ -106,6 +105,6 @@ class DeepFeatureFactorization:
             least = features.min(axis=(2, 3), keepdims=True)  # lifted by it, channels are not negative
             return np.einsum("ck,nkhw->nchw", vectors - least.reshape(-1, 1), places) + least
 
-        with numpy_as_it_was(), warnings.catch_warnings():
+        with random_numbers_as_they_were(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about iterations that end before all is settled
             return grad_cam(each_known(made_up, shared.features), shared.gradients)

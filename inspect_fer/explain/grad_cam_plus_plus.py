@@ -3,8 +3,8 @@
 Grad-CAM++: Chattopadhyay et al., WACV 2018, arXiv:1710.11063. Smooth Grad-CAM++: Omeiza et al., 2019, arXiv:1908.01224.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -87,15 +87,19 @@ class SmoothGradCAMPlusPlus:
         """What an image costs."""
         return Passes(self.samples + 1, 0 if setting.linear_head else self.samples)
 
+    def smaller(self) -> Self:
+        """With at most two copies."""
+        return replace(self, samples=min(self.samples, 2))
+
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str) -> Tensor:
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, h, w)."""
-        shape = (self.samples, 1, *images.shape[1:])
-        noises = self.noise * torch.randn(shape, generator=torch.Generator().manual_seed(self.seed))
+        generator = torch.Generator().manual_seed(self.seed)
         first = second = third = torch.zeros(())
         with leave_no_trace(model.network):
             features = shared_pass(model.network, layer, images, targets).features
-            for noise in noises.to(images):
-                found = shared_pass(model.network, layer, images.detach() + noise, targets).gradients
+            for _ in range(self.samples):
+                noise = self.noise * torch.randn(images.shape[1:], generator=generator, dtype=torch.float32)
+                found = shared_pass(model.network, layer, images.detach() + noise.to(images), targets).gradients
                 first, second, third = first + found, second + found**2, third + found**3
             means = (total / self.samples for total in (first, second, third))
             return smooth_grad_cam_plus_plus(features, *means)

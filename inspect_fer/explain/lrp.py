@@ -1,6 +1,7 @@
 """Layer-wise relevance propagation, through captum. Bach et al., PLOS ONE 2015, doi:10.1371/journal.pone.0130140."""
 
 import operator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -53,6 +54,8 @@ def prepared(traced: fx.GraphModule) -> fx.GraphModule:
     for node, module in list(modules_of(traced)):
         if isinstance(module, nn.Flatten):
             node.op, node.target, node.args = "call_function", torch.flatten, (*node.args[:1], module.start_dim)
+        elif isinstance(module, nn.BatchNorm2d) and module.running_mean is None:
+            raise _refusal(f"a BatchNorm2d that normalises by its batch ({node.target})")
         elif not isinstance(module, (*WITH_RULE, *PASSING, Addition_Module)):
             raise _refusal(f"{type(module).__name__} ({node.target})")
     for node in moving:
@@ -72,12 +75,12 @@ def ready(network: nn.Module, images: Tensor) -> fx.GraphModule:
     return prepared(unshared(network, images, fold=True))
 
 
-def _replace(traced: fx.GraphModule, moving: set[fx.Node]) -> None:
+def _replace(traced: fx.GraphModule, moving: Collection[fx.Node]) -> None:
     """Turn sums into captum's module for them, and ceilings into ours."""
     from captum.attr._utils.custom_modules import Addition_Module
 
     for node in moving:
-        if node.target in SUMS and len(node.all_input_nodes) == len(node.args) == 2 and not node.kwargs:
+        if node.target in SUMS and len({given for given in node.args if given in moving}) == 2 and not node.kwargs:
             put_module(traced, node, Addition_Module())
         elif (highest := ceiling_of(node)) is not None:
             node.target, node.args, node.kwargs = capped, (node.args[0], highest), {}
@@ -140,9 +143,8 @@ class LRP:
             return unknown_where(unanswered(traced, given), maps)
 
     def rehearse(self, model: Classifier, images: Tensor) -> None:
-        """Raise NetworkError for a network that cannot be traced, or for which there is no rule."""
-        with captum_run(model, images, gradients=False) as (network, given):
-            ready(network, given)
+        """Raise NetworkError for a network that cannot be traced, that has no rule, or that captum fails on."""
+        self(model, images, torch.zeros(len(images), 1, dtype=torch.int64))
 
     def _rule(self, module: nn.Module) -> Any:
         """captum's rule for a module."""

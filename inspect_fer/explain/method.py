@@ -62,7 +62,8 @@ class OwnMethod(Protocol):
 
     `rehearse(model, images)` tries on one image what a network may not allow, before any map is made. For the forecast
     of time: `outlook(network, image)`, what it leaves out on an image (1, C, H, W). For that of memory: `share`, how
-    many rows of a graph an image takes, and `together`, how many at a time it draws itself.
+    many rows of a graph an image takes, `together`, how many at a time it draws itself, and `smaller()`, a version of
+    few passes that holds as much.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]

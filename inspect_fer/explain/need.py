@@ -10,13 +10,17 @@ from torch import Tensor, nn
 
 from inspect_fer.capture import Meter, SharedPass, logits_of, shared_passes, whole_pass
 from inspect_fer.errors import FerError
-from inspect_fer.explain.budget import Rows, rows_within
+from inspect_fer.explain.budget import Rows, allowing, rows_within
 from inspect_fer.explain.method import Method, Setting, own_passes, passes_of, reads_layer, shares_pass
 from inspect_fer.schema import Classifier
 from inspect_fer.twin import bare_copy, never_changes, state_of
 
 CHEAP = 32
 """A method of at most so many passes is run to see what it takes; others cut their passes into chunks themselves."""
+
+
+KEPT = 32
+"""So many measurements of a network are kept, of other methods, layers or sizes."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ def need_of(
     need = _measured(model, image, list(methods.values()), layers, targets)
     if not need.failed:  # an error holds what it came from
         known[key] = need
+        for old in list(known)[:-KEPT]:
+            del known[old]
     return need
 
 
@@ -134,14 +140,17 @@ def _shared(
 
 
 def _run(method: Method, model: Classifier, shared: SharedPass, layer: str, image: Tensor, classes: Tensor) -> None:
-    """Make a method's maps, if that is cheap."""
+    """Make a method's maps if that is cheap, or those of its smaller version, a pass at a time."""
+    smaller = getattr(method, "smaller", None)
+    method = smaller() if smaller else method
     setting = setting_of(shared.features.shape[1:], image, classes.shape[1], linear_head=shared.head is not None)
     if passes_of(method, setting).forward > CHEAP:
         return
-    if own_passes(method):
-        method(model, image, classes, layer)
-    elif shares_pass(method):
-        method(shared)
+    with allowing(Rows(1, 1) if smaller else Rows()):
+        if own_passes(method):
+            method(model, image, classes, layer)
+        elif shares_pass(method):
+            method(shared)
 
 
 def setting_of(features: torch.Size, image: Tensor, targets: int, *, linear_head: bool) -> Setting:

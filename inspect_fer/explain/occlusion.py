@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
 from typing import ClassVar
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 from inspect_fer.capture import leave_no_trace, logits_of
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain.budget import at_once
-from inspect_fer.explain.fills import Fill, blurred, check_fill
+from inspect_fer.explain.fills import Fill, check_fill, filled
 from inspect_fer.explain.incremental import logits_under, outlook
 from inspect_fer.explain.incremental.gain import Outlook
 from inspect_fer.explain.method import Passes, Setting
@@ -20,9 +19,9 @@ from inspect_fer.schema import Classifier, Footprint
 
 
 def windows(length: int, window: int, stride: int) -> tuple[tuple[int, int], ...]:
-    """Where the windows start and stop along one side: ceil((length - window) / stride) + 1, the last one clipped."""
-    starts = range(0, ceil((length - window) / stride) * stride + 1, stride)
-    return tuple((min(start, length), min(start + window, length)) for start in starts)
+    """Where the windows start and stop along one side; the last may be clipped, and each holds a pixel."""
+    starts = range(0, length - max(window - stride, 0), stride)
+    return tuple((start, min(start + window, length)) for start in starts)
 
 
 def occluded(images: Tensor, fill: Tensor, places: Footprint, at_once: int) -> Iterator[Tensor]:
@@ -72,12 +71,16 @@ class Occlusion:
         """
         _, height, width = input_size
         if self.window > min(height, width):
-            raise ConfigError(f"A window of {self.window} pixels does not fit an image of {height} x {width}.")
-        places = Footprint(windows(height, self.window, self.stride), windows(width, self.window, self.stride))
-        if any((length, length) in spans[:2] for spans, length in ((places.rows, height), (places.columns, width))):
             raise ConfigError(
-                f"A stride of {self.stride} pixels leaves an image of {height} x {width} behind at once; one of at "
-                f"most the window's {self.window} pixels covers everything."
+                f"A window of {self.window} pixels does not fit an image of {height} x {width}; give one of at most "
+                f"{min(height, width)}."
+            )
+        places = Footprint(windows(height, self.window, self.stride), windows(width, self.window, self.stride))
+        sides = (places.rows, height), (places.columns, width)
+        if any(len(spans) == 1 and self.window < length for spans, length in sides):
+            raise ConfigError(
+                f"A stride of {self.stride} pixels leaves an image of {height} x {width} behind at once; give one of "
+                f"at most the window's {self.window} pixels, which covers everything."
             )
         return places
 
@@ -93,11 +96,7 @@ class Occlusion:
 
     def filling(self, images: Tensor) -> Tensor:
         """What stands under the windows, (N, C, H, W)."""
-        if self.fill == "mean":
-            return images.mean(dim=(2, 3), keepdim=True).expand_as(images)
-        if self.fill == "blur":
-            return blurred(images, self.window / 2)
-        return torch.full_like(images, float(self.fill))
+        return filled(images, self.fill, self.window / 2)
 
     def __call__(self, model: Classifier, images: Tensor, targets: Tensor, layer: str = "") -> Tensor:  # noqa: ARG002
         """images (N, C, H, W) network input, targets (N, T). Returns (N, T, rows, columns), in units of the logit."""

@@ -13,9 +13,9 @@ from inspect_fer.explain.budget import allowing, portion, require, rows_within
 from inspect_fer.explain.fusion import Fusion, fused
 from inspect_fer.explain.method import Method, own_passes, reads_layer, shares_pass
 from inspect_fer.explain.need import Need, need_of
-from inspect_fer.explain.targets import predicted
 from inspect_fer.predict import Images
 from inspect_fer.schema import Classifier, Tick
+from inspect_fer.targets import predicted
 from inspect_fer.twin import exact_twin, half_twin
 
 Layers: TypeAlias = str | Sequence[str] | None
@@ -122,7 +122,7 @@ def refusals(
 def batch_of(images: Images, plan: Plan, need: Need) -> int:
     """How many images go through the network at a time."""
     size = min(plan.batch_size, rows_within(plan.memory, need.shared))
-    if images.model.device.type == "cpu" and size > 0:  # a size that is none is told by whoever reads the images
+    if images.model.device.type == "cpu":
         size = portion(len(images), size, need.plain)
     return size
 

@@ -12,7 +12,7 @@ from inspect_fer.schema import Classifier
 
 def layers_to_read(model: Classifier, layer: Layers) -> tuple[str, ...]:
     """What is read, see layers_of; an empty name among several names is told, for the card's layer would stand in."""
-    if isinstance(layer, Sequence) and not isinstance(layer, str) and "" in layer:
+    if isinstance(layer, Sequence) and not isinstance(layer, str | bytes) and "" in layer:
         own = model.card.cam_layer
         leave = f", or leave it out to read {own!r}, which the network's card names" if own else ""
         raise ConfigError(f"One of the layers to read has an empty name; name a layer{leave}.")

@@ -97,7 +97,10 @@ def region_masks(regions: Regions, rows: int, columns: int, size: tuple[int, int
 def grid_footprint(rows: int, columns: int, size: tuple[int, int]) -> Footprint:
     """Rectangles that share an image evenly. Raises ConfigError where they would be finer than its pixels."""
     if rows > size[0] or columns > size[1]:
-        raise ConfigError(f"A grid of {rows} x {columns} is finer than the {size[0]} x {size[1]} pixels of the image.")
+        raise ConfigError(
+            f"A grid of {rows} x {columns} is finer than the {size[0]} x {size[1]} pixels of the image; give at most "
+            f"{size[0]} rows and {size[1]} columns."
+        )
     return Footprint(_shares(rows, size[0]), _shares(columns, size[1]))
 
 

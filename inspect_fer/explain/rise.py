@@ -18,21 +18,27 @@ from inspect_fer.schema import Classifier, probabilities_of
 
 Score = Literal["probability", "logit"]
 
+DRAWN = 128
+"""So many masks are drawn at a time, whatever the memory budget: a seed gives the same masks under each."""
+
 
 def random_masks(masks: int, cells: int, keep: float, seed: int, size: tuple[int, int]) -> Iterator[Tensor]:
-    """Yield the masks (n, H, W) of section 3.2, values 0 to 1, as many at a time as memory allows.
+    """Yield the masks (n, H, W) of section 3.2, values 0 to 1, float32, as many at a time as memory allows.
 
     Each is a grid of cells x cells, 1 with probability `keep`, up-sampled bilinearly to one cell more than the image
     and cut at a random place of its own within a cell.
     """
     generator = torch.Generator().manual_seed(seed)
     cell = [ceil(side / cells) for side in size]
-    grids = (torch.rand(masks, 1, cells, cells, generator=generator) < keep).float()
-    shifts = torch.stack([torch.randint(side, (masks,), generator=generator) for side in cell], dim=1)
-    for grid, shift in zip(grids.split(at_once()), shifts.split(at_once()), strict=True):
-        large = F.interpolate(grid, size=[(cells + 1) * side for side in cell], mode="bilinear", align_corners=False)
-        rows, columns = (shift[:, axis, None] + torch.arange(size[axis]) for axis in (0, 1))
-        yield large[torch.arange(len(grid))[:, None, None], 0, rows[:, :, None], columns[:, None, :]]
+    large = [(cells + 1) * side for side in cell]
+    for start in range(0, masks, DRAWN):
+        drawn = min(DRAWN, masks - start)
+        grids = torch.rand(drawn, 1, cells, cells, generator=generator, dtype=torch.float32) < keep
+        shifts = torch.stack([torch.randint(side, (drawn,), generator=generator) for side in cell], dim=1)
+        for grid, shift in zip(grids.split(at_once()), shifts.split(at_once()), strict=True):
+            smooth = F.interpolate(grid.float(), size=large, mode="bilinear", align_corners=False)
+            rows, columns = (shift[:, axis, None] + torch.arange(size[axis]) for axis in (0, 1))
+            yield smooth[torch.arange(len(grid))[:, None, None], 0, rows[:, :, None], columns[:, None, :]]
 
 
 def rise(scores: Tensor, masks: Tensor, keep: float) -> Tensor:

@@ -3,8 +3,11 @@
 Patches, weights and fusion are those of pytorch-grad-cam, of which a single pass a patch serves every class here.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor
@@ -62,33 +65,33 @@ def _starts(length: int, window: int) -> list[int]:
     return [min(start, length - window) for start in range(0, length, window)]
 
 
-def sess(maps: Tensor, scores: Tensor, cut: list[Patch], pool: Literal["mean", "max"]) -> Tensor:
+def sess(maps: Iterable[Tensor], scores: Tensor, cut: list[Patch], pool: Literal["mean", "max"]) -> Tensor:
     """Weigh each patch's map by the target's score in it, paste it where the patch was cut out, and fuse all.
 
-    maps (P, T, H, W), 0 to 1; scores (P, T), at least 0, of which only the ratio to the largest counts; `pool` "mean"
-    takes, at each place, the mean over the patches with evidence there. Returns (T, H, W), 0 to 1.
+    maps (T, H, W) of each of the P patches, 0 to 1; scores (P, T), at least 0, of which only the ratio to the largest
+    counts; `pool` "mean" takes, at each place, the mean over patches with evidence there. Returns (T, H, W), 0 to 1.
     """
     most = scores.amax(dim=0)
     weights = torch.where(most == 0, torch.ones_like(scores), scores / most)
-    total = torch.zeros_like(maps[0])
-    covered = torch.zeros_like(total)
-    for patch, values in zip(cut, maps * weights[..., None, None], strict=True):
-        pasted = _pasted(values, patch)
+    total = covered = scores.new_zeros(())
+    for patch, values, weight in zip(cut, maps, weights, strict=True):
+        pasted = _pasted(values * weight[:, None, None], patch)
         if pool == "max":
             total = torch.maximum(total, pasted)
         else:
             seen = ~(pasted <= EVIDENCE)  # what is no number is evidence that nothing is known
-            total += pasted.where(seen, 0)
-            covered += seen
+            total = total + pasted.where(seen, 0)
+            covered = covered + seen
     return total if pool == "max" else total / covered.clamp(min=1)
 
 
 def _pasted(maps: Tensor, patch: Patch) -> Tensor:
-    """Maps (T, H, W) of a patch as they lie in the whole image, (T, H, W), 0 around them."""
+    """Maps (T, H, W) of a patch as they lie in the whole image, (T, H, W), 0 around them; one by one, for memory."""
     height, width = maps.shape[1:]
     (tall, wide), top, left = patch.size, patch.top, patch.left
-    whole = F.pad(maps, (left, wide - width - left, top, tall - height - top))
-    return F.interpolate(whole[None], (height, width), mode="bilinear")[0]
+    around = (left, wide - width - left, top, tall - height - top)
+    whole = (F.pad(one, around) for one in maps.split(1))
+    return torch.cat([F.interpolate(one[None], (height, width), mode="bilinear")[0] for one in whole])
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class SESS:
     reads_layer: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        if self.base not in BASES:
+        if self.base not in tuple(BASES):
             raise ConfigError(f"SESS has the bases {', '.join(BASES)}, not {self.base!r}.")
         if self.pool not in ("mean", "max"):
             raise ConfigError(f"SESS pools by 'mean' or 'max', not by {self.pool!r}.")
@@ -120,6 +123,10 @@ class SESS:
         """What an image costs."""
         count = len(self._patches(setting.input_size))
         return Passes(count, 0 if setting.linear_head else count)
+
+    def smaller(self) -> Self:
+        """Two scales, of which the second is as large as the last."""
+        return replace(self, scales=min(self.scales, 2), step=self.step * max(1, self.scales - 1))
 
     def _patches(self, input_size: tuple[int, int, int]) -> list[Patch]:
         return patches(input_size[1:], self.scales, self.step)
@@ -135,16 +142,21 @@ class SESS:
         size, formula = (image.shape[1], image.shape[2]), BASES[self.base]
         cut = self._patches((len(image), *size))
         maps, scores = [], []
-        for seen in torch.stack(_seen(image, cut)).split(at_once(graph=True, share=len(targets))):
+        rows = at_once(graph=True, share=len(targets))
+        for start in range(0, len(cut), rows):
+            seen = _seen(image, cut[start : start + rows])
             shared = shared_pass(model.network, layer, seen, targets.expand(len(seen), -1))
-            found = formula(shared.features, shared.gradients).clamp(min=0)
-            maps.append(scaled(F.interpolate(found, size, mode="bilinear")))
+            maps.append(formula(shared.features, shared.gradients).clamp(min=0))
             scores.append(probabilities_of(shared.logits, model.card.output).gather(1, shared.targets))
-        return sess(torch.cat(maps), torch.cat(scores), cut, self.pool)
+        enlarged = (F.interpolate(coarse[None], size, mode="bilinear") for coarse in torch.cat(maps))  # one by one
+        return sess((scaled(fine)[0] for fine in enlarged), torch.cat(scores), cut, self.pool)
 
 
-def _seen(image: Tensor, cut: list[Patch]) -> list[Tensor]:
-    """The patches (C, H, W) of an image (C, H, W)."""
+def _seen(image: Tensor, cut: list[Patch]) -> Tensor:
+    """The patches (n, C, H, W) of an image (C, H, W)."""
     _, height, width = image.shape
-    enlarged = {size: F.interpolate(image[None], size, mode="bilinear")[0] for size in {patch.size for patch in cut}}
-    return [enlarged[patch.size][:, patch.top : patch.top + height, patch.left : patch.left + width] for patch in cut]
+    found = []
+    for size, patches_of_it in groupby(cut, key=attrgetter("size")):
+        enlarged = F.interpolate(image[None], size, mode="bilinear")[0]
+        found += [enlarged[:, p.top : p.top + height, p.left : p.left + width].clone() for p in patches_of_it]
+    return torch.stack(found)

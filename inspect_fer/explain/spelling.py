@@ -4,11 +4,10 @@ from ast import literal_eval
 from collections.abc import Mapping
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
-from urllib.parse import parse_qsl
 
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain.method import Method, configured
-from inspect_fer.lookup import lookup
+from inspect_fer.lookup import lookup, options_in
 
 WORDS: dict[str, Any] = {"true": True, "yes": True, "false": False, "no": False, "none": None}
 
@@ -27,7 +26,7 @@ def spelt(words: str, methods: Mapping[str, type[Method]]) -> Method:
     name, _, query = words.strip().partition("?")
     kind, options = lookup(methods, name, "method"), {}
     hints = get_type_hints(kind)
-    for option, text in parse_qsl(query, keep_blank_values=True):
+    for option, text in options_in(query):
         if option in options:
             raise ConfigError(f"The option {option} of {name} is given twice in {words!r}; give it once.")
         options[option] = _value(text, name, option, hints[option]) if option in hints else text
@@ -49,7 +48,7 @@ def _read(text: str) -> list[Any]:
         return [WORDS[text.lower()]]
     try:
         return [literal_eval(text)]
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # all that it may raise
         return []
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from inspect_fer.capture import leave_no_trace, logits_of
-from inspect_fer.errors import NetworkError
+from inspect_fer.errors import FerError, NetworkError
 from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.weighing import known
 from inspect_fer.schema import Classifier
@@ -48,16 +48,6 @@ def own_copy(network: nn.Module) -> nn.Module:
     return copied
 
 
-@contextmanager
-def numpy_as_it_was() -> Iterator[None]:
-    """Afterwards NumPy's random state is what it was."""
-    state = np.random.get_state()
-    try:
-        yield
-    finally:
-        np.random.set_state(state)
-
-
 def seeded(seed: int) -> None:
     """Start the random numbers of torch and NumPy anew; inside `captum_run`, which puts both back."""
     torch.manual_seed(seed)
@@ -68,10 +58,10 @@ def seeded(seed: int) -> None:
 def captum_run(model: Classifier, images: Tensor, *, gradients: bool = True) -> Iterator[tuple[nn.Module, Tensor]]:
     """Give a copy of the network, and images as it reads them, with gradients on and captum's warnings off.
 
-    Afterwards all is as it was, the random numbers of torch and NumPy too, of which captum draws. Raises what the
-    network itself raises, and NetworkError where `gradients` are needed and none reaches the input.
+    Afterwards all is as it was. Raises what the network itself raises, and NetworkError where `gradients` are needed
+    and none reaches the input, and for whatever captum fails on.
     """
-    with leave_no_trace(model.network), numpy_as_it_was(), torch.enable_grad(), warnings.catch_warnings():
+    with leave_no_trace(model.network), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logits_of(model.network, images[:1])
         copied = own_copy(model.network)
@@ -79,13 +69,22 @@ def captum_run(model: Classifier, images: Tensor, *, gradients: bool = True) -> 
         given = images.detach().to(weight.device, weight.dtype, copy=True)
         if gradients and not copied(given[:1].clone().requires_grad_()[:]).requires_grad:
             raise NetworkError(NO_GRADIENT)
-        yield copied, given
+        try:
+            yield copied, given
+        except (FerError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as problem:
+            reason = (str(problem) or type(problem).__name__).splitlines()[0].rstrip(".:")
+            raise NetworkError(
+                f"captum cannot take this network ({reason}); use occlusion or rise, which only ask it for answers."
+            ) from problem
 
 
 def rehearse_gradient(model: Classifier, images: Tensor) -> None:
     """Raise what `captum_run` raises of a network through which a method takes gradients."""
-    with captum_run(model, images):
-        pass
+    with captum_run(model, images) as (network, given):
+        leaf = given[:1].requires_grad_()
+        torch.autograd.grad(network(leaf.clone()).sum(), leaf)
 
 
 def rehearse_copy(model: Classifier, images: Tensor) -> None:

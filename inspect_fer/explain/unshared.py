@@ -41,6 +41,12 @@ MODULES: dict[Any, tuple[type[nn.Module], tuple[str, ...]]] = {
 }
 """The module that does the same as a function or method of a tensor, and what the latter's arguments are called."""
 
+HOOKS = (
+    *("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
+    *("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"),
+)
+"""Where a module keeps the hooks on its forward pass, and which of them are called how."""
+
 NOTHING = (nn.Identity, nn.Dropout, nn.Dropout2d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 """What does nothing in eval mode."""
 
@@ -69,7 +75,7 @@ def _unshared(network: nn.Module, images: Tensor, fold: bool, tolerance: float) 
         if fold:
             _fold_norms(traced)
         finish(traced)
-        for name in ("_forward_hooks", "_forward_pre_hooks"):  # the owner's, on the network as a whole
+        for name in HOOKS:  # the owner's, on the network as a whole
             setattr(traced, name, getattr(network, name))
         found, known = traced(images[:2].clone()), expected.isfinite()  # NaN tells nothing of the copy
         off, size = ((values * known).nan_to_num(0, 0, 0).abs().amax() for values in (found - expected, expected))
@@ -220,12 +226,12 @@ def modules_of(traced: fx.GraphModule) -> Iterator[tuple[fx.Node, nn.Module]]:
             yield node, traced.get_submodule(str(node.target))
 
 
-def varying(traced: fx.GraphModule) -> set[fx.Node]:
-    """The nodes whose value depends on the images."""
-    found: set[fx.Node] = set()
+def varying(traced: fx.GraphModule) -> dict[fx.Node, None]:
+    """The nodes whose value depends on the images, in the graph's order."""
+    found: dict[fx.Node, None] = {}
     for node in traced.graph.nodes:
-        if node.op == "placeholder" or (not_shape(node) and found.intersection(node.all_input_nodes)):
-            found.add(node)
+        if node.op == "placeholder" or (not_shape(node) and any(given in found for given in node.all_input_nodes)):
+            found[node] = None
     return found
 
 

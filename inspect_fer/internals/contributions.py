@@ -1,6 +1,5 @@
 """What each channel of a layer does for each class."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,18 +7,14 @@ import torch
 from torch import Tensor
 
 from inspect_fer.capture import SharedPass, shared_pass
-from inspect_fer.errors import NetworkError, TargetError
+from inspect_fer.errors import NetworkError
 from inspect_fer.internals.layout import as_maps, checked_layout
-from inspect_fer.lookup import no_such_name
 from inspect_fer.predict import network_input
 from inspect_fer.schema import Classifier, Samples, Tick
+from inspect_fer.targets import Targets, predicted, resolve_targets
 
 Kind = Literal["exact", "gradient"]
 """How contributions were found: weight x mean activation, or gradient x activation."""
-
-Targets = str | int | Sequence[int] | Tensor
-""" "predicted", "label", "all", one class for every image, one class an image (N,), or several (N, T)."""
-WORDS = ("predicted", "label", "all")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,24 +66,22 @@ def channel_contributions(
     add up to the logit. Elsewhere it is gradient x activation, and `rest` says what that leaves.
 
     layer: one that gives maps (N, C, h, w), by default what the network's card names; targets: as in `explain`:
-    "all", "predicted", "label" or class ids. Raises TargetError, NetworkError, UnknownNameError and DataError.
+    "all", "predicted", "label", or classes by id or name. Raises TargetError, NetworkError, UnknownNameError and
+    DataError.
     """
     read = layer or model.card.cam_layer
     if not read:
         raise NetworkError("Contributions are read at a layer, and the network's card names none; give one as layer=.")
     images = network_input(model, samples)
-    ids = _class_ids(targets, images.labels, len(model.card.class_names))
+    names = model.card.class_names
+    ids = resolve_targets(targets, images.labels, len(names), names)
     found = []
     for rows, batch in images.batches(batch_size):
-        found.append(_of_batch(shared_pass(model.network, read, batch, _predicted if ids is None else ids[rows])))
+        found.append(_of_batch(shared_pass(model.network, read, batch, predicted if ids is None else ids[rows])))
         if tick:
             tick(rows.stop, len(images))
     values, rest, chosen, kinds = zip(*found, strict=True)
     return ChannelContributions(torch.cat(values), torch.cat(rest), torch.cat(chosen), read, max(kinds))
-
-
-def _predicted(logits: Tensor) -> Tensor:
-    return logits.argmax(dim=1, keepdim=True)
 
 
 def _of_batch(shared: SharedPass) -> tuple[Tensor, Tensor, Tensor, Kind]:
@@ -103,34 +96,3 @@ def _of_batch(shared: SharedPass) -> tuple[Tensor, Tensor, Tensor, Kind]:
         rest = shared.logits.gather(1, shared.targets) - values.sum(dim=2)
     kind: Kind = "gradient" if shared.head is None else "exact"
     return values.to("cpu", torch.float32), rest.to("cpu", torch.float32), shared.targets.cpu(), kind
-
-
-def _class_ids(targets: Targets, labels: Tensor, classes: int) -> Tensor | None:
-    """Class ids (N, T) int64, None for "predicted". Raises TargetError for what does not fit N images and K classes."""
-    count = len(labels)
-    if isinstance(targets, str):
-        return _of_word(targets, labels, classes)
-    try:
-        ids = torch.as_tensor(targets).detach().cpu()
-    except (TypeError, ValueError, RuntimeError) as problem:
-        raise TargetError(f"Targets are class ids or one of {', '.join(WORDS)}, not {targets!r}.") from problem
-    ids = ids.expand(count) if ids.ndim == 0 else ids
-    whole = ids.dtype != torch.bool and not ids.is_floating_point() and not ids.is_complex()
-    if ids.ndim not in (1, 2) or len(ids) != count or not ids.numel() or not whole:
-        shape = " x ".join(map(str, ids.shape))
-        raise TargetError(f"{count} images need a class id, {count} of them or as many rows, not {shape} {ids.dtype}.")
-    wrong = ids[(ids < 0) | (ids >= classes)]
-    if len(wrong):
-        raise TargetError(f"The {classes} classes are 0 to {classes - 1}; there is no {int(wrong[0])}.")
-    return ids.to(torch.int64).reshape(count, -1)
-
-
-def _of_word(word: str, labels: Tensor, classes: int) -> Tensor | None:
-    if word not in WORDS:
-        raise TargetError(f"{no_such_name(word, WORDS, 'target')} Class ids do as well.")
-    if word == "all":
-        return torch.arange(classes).expand(len(labels), classes)
-    unknown = int((labels < 0).sum())
-    if word == "label" and unknown:
-        raise TargetError(f"{unknown} of {len(labels)} images have no label; use 'predicted' or class ids.")
-    return labels[:, None] if word == "label" else None

@@ -8,13 +8,13 @@ import torch
 from inspect_fer.errors import DataError
 from inspect_fer.explain import Examined, Options, examine
 from inspect_fer.explain.method import Method
-from inspect_fer.explain.targets import resolve_targets
 from inspect_fer.predict import network_input
 from inspect_fer.runs.group import Group
 from inspect_fer.runs.plan import as_plain, place_of, targets_of
 from inspect_fer.runs.store import NO_NUMBER
 from inspect_fer.runs.work import readable
 from inspect_fer.schema import Classifier, Samples
+from inspect_fer.targets import resolve_targets
 
 DEFAULTS: Options = {"targets": "predicted", "layer": None, "fusion": "mean", "precision": "exact"}
 TRIED = 16

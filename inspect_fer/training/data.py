@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import torch
 from torch import Tensor
@@ -141,7 +141,7 @@ def _with_own(part: Part, plan: Data) -> Part:
     words = {
         name: ",".join(map(str, value)) if isinstance(value, list | tuple) else value for name, value in own.items()
     }
-    return part._replace(query="&".join(filter(None, (urlencode(words, safe="+,"), part.query))))
+    return part._replace(query="&".join(filter(None, (urlencode(words, safe="+,", quote_via=quote), part.query))))
 
 
 def _require_sound(plan: Data) -> None:

@@ -59,7 +59,7 @@ def exact_twin(network: nn.Module, keep: tuple[str, ...], images: Tensor) -> nn.
             with torch.enable_grad():  # what reads a layer for gradients alone counts as well
                 graph = trace(network)
             known = _KNOWN[network] = _Known(state, _folds(network, graph), _relus(network, graph))
-        folds = frozenset(fold for fold in known.folds if not any(_between(layer, *fold) for layer in keep))
+        folds = frozenset(fold for fold in known.folds if not any(_between(network, layer, *fold) for layer in keep))
         twin = known.twins.pop(folds) if folds in known.twins else _verified_twin(network, folds, known.relus, images)
         known.twins[folds] = twin  # the last one used stands last
         for old in list(known.twins)[:-KEPT]:
@@ -99,13 +99,11 @@ def half_twin(network: nn.Module) -> nn.Module:
     return _HALVES[network]
 
 
-def _between(layer: str, convolution: str, norm: str) -> bool:
+def _between(network: nn.Module, layer: str, convolution: str, norm: str) -> bool:
     """Whether this layer may give out what lies between the two: it holds the convolution and not the norm."""
-    return _within(convolution, layer) and not _within(norm, layer)
-
-
-def _within(name: str, layer: str) -> bool:
-    return name == layer or name.startswith(f"{layer}.")
+    layers = dict(network.named_modules(remove_duplicate=False))  # a module may have several names
+    held = set(layers[layer].modules()) if layer in layers else set()
+    return network.get_submodule(convolution) in held and network.get_submodule(norm) not in held
 
 
 def _verified_twin(
@@ -115,7 +113,7 @@ def _verified_twin(
     try:
         twin = evaluation_copy(network)
         weight = next((weight for weight in twin.parameters() if weight.is_floating_point()), images)
-        first = images[:2].detach().to(weight)
+        first = images[:2].detach().nan_to_num(0, 0, 0).to(weight)
         expected, slope = _answer(twin, first)
         for fold in folds:
             _fold(twin, *fold)

@@ -1,8 +1,8 @@
 """Everything by which a change of a network shows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import chain
-from types import ModuleType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
 import numpy as np
 import torch
@@ -12,24 +12,30 @@ OWN = frozenset(vars(nn.Module()))
 """What every module has: its parameters, buffers, modules and hooks are looked at one by one."""
 
 
+CONTAINERS = (dict, list, tuple, set, frozenset)
+
+
 def state_of(network: nn.Module) -> tuple[object, ...]:
     """Everything by which a change of the network shows."""
-    modules = ((id(module), *_attributes(module)) for module in network.modules())
+    seen: dict[int, object] = {}
+    modules = ((id(module), *_attributes(module, seen)) for module in network.modules())
     weights = chain(network.parameters(), network.buffers())
     return (*modules, *map(_fingerprint, weights))
 
 
-def _attributes(module: nn.Module) -> Iterator[object]:
+def _attributes(module: nn.Module, seen: dict[int, object]) -> Iterator[object]:
     """Class and settings of a module: plain ones by value, everything else by identity."""
     yield type(module)
     for name, value in vars(module).items():
         if name != "training":
-            yield name, id(value) if name in OWN else _setting(value, set())
+            yield name, id(value) if name in OWN else _setting(value, seen)
 
 
-def _setting(value: object, above: set[int]) -> object:
-    """A number, word or array by value, as is what lies in containers and in objects; else, and in circles, an id."""
-    inside = above | {id(value)}
+def _setting(value: object, seen: dict[int, object]) -> object:
+    """A number, word or array by value, as is what lies in containers and in objects; else an id.
+
+    seen: what was looked into before, whose id is enough; it is held, so that no other object gets that id
+    """
     found: object
     match value:
         case None | bool() | int() | float() | complex() | str() | bytes():
@@ -38,15 +44,31 @@ def _setting(value: object, above: set[int]) -> object:
             found = _fingerprint(value)
         case np.ndarray():
             found = value.shape, value.dtype.str, value.tobytes()
-        case _ if id(value) in above or isinstance(value, nn.Module | ModuleType) or callable(value):
+        case nn.Module() | ModuleType() | FunctionType() | MethodType() | BuiltinFunctionType() | type():
             found = id(value)
-        case Mapping():
-            found = tuple((_setting(key, inside), _setting(one, inside)) for key, one in value.items())
-        case list() | tuple() | set() | frozenset():
-            found = tuple(_setting(one, inside) for one in value)
+        case _ if id(value) in seen:
+            found = id(value)
         case _:
-            found = id(value), _setting(getattr(value, "__dict__", None), inside)
+            seen[id(value)] = value
+            own = None if isinstance(value, CONTAINERS) else id(value)
+            found = own, [_setting(part, seen) for part in _parts(value)]
     return type(value), found
+
+
+def _parts(value: object) -> Iterator[object]:
+    """What an object is made of: the entries of a container, else what a copy would be made of, as far as it says."""
+    match value:
+        case dict():
+            yield from chain.from_iterable(value.items())
+        case _ if isinstance(value, CONTAINERS):
+            yield from value
+        case _:
+            try:
+                made = value.__reduce_ex__(4)
+            except Exception:
+                made = None
+            told = made[1:] if isinstance(made, tuple) else [getattr(value, "__dict__", None)]
+            yield from (list(part) if isinstance(part, Iterator) else part for part in told)
 
 
 def _fingerprint(tensor: Tensor) -> tuple[object, ...]:

@@ -1,5 +1,6 @@
 """What the tests of CAM methods share: tensors to try formulas on, and independent libraries asked for raw maps."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -54,7 +55,7 @@ def each_target(features):
 
 @pytest.fixture(scope="session")
 def state_of():
-    """Everything that a call might leave behind on a network, and the random state, to compare before with after."""
+    """Everything that a call might leave behind on a network, and random states, to compare before with after."""
 
     def state(network):
         tensors = [*network.parameters(), *network.buffers()]
@@ -66,7 +67,7 @@ def state_of():
             "tensors": [(id(each), each.data_ptr(), each._version, each.requires_grad) for each in tensors],
             "sums": [float(each.detach().sum()) for each in tensors],
             "gradients": [(id(each.grad), each.grad is not None and float(each.grad.sum())) for each in tensors],
-            "random": torch.get_rng_state().tolist(),
+            "random": (torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), np.random.get_state()[2]),
         }
 
     return state

@@ -9,10 +9,12 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from inspect_fer.capture import shared_pass
 from inspect_fer.emotions import CANONICAL
 from inspect_fer.errors import ConfigError, TargetError
 from inspect_fer.explain import METHODS, Contrast, FinerCAM, explain, forecast
 from inspect_fer.explain.contrast import Emotion, against, nearest_rivals, strongest_rivals
+from inspect_fer.explain.grad_cam import grad_cam
 from inspect_fer.explain.spelling import kinds_of, spelt
 
 LOGITS = torch.tensor([[1.0, 5.0, 4.5, -2.0], [0.0, -1.0, 3.0, 2.0]])
@@ -31,7 +33,21 @@ def test_the_nearest_rivals_have_the_nearest_logits():
 
 def test_scores_take_off_the_mean_of_the_rivals():
     scores = against(torch.tensor([[2]]), torch.tensor([[[0, 3]]]), 5, 0.6)
-    assert_close(scores, torch.tensor([[[-0.3, 0, 1, -0.3, 0]]]))
+    assert_close(scores, torch.tensor([[[-0.3, 0, 1, -0.3, 0]]], dtype=torch.float64))
+
+
+def test_scores_are_as_precise_as_a_network_of_double_precision(mlp_model, images):
+    """A third and 0.6 are broken numbers that single precision rounds."""
+    scores = against(torch.tensor([[2]]), torch.tensor([[[0, 3, 4]]]), 5, 0.6)
+    assert_close(scores[0, 0].tolist(), [-0.6 / 3, 0.0, 1.0, -0.6 / 3, -0.6 / 3], rtol=1e-15, atol=0)
+    network = mlp_model.network.double()
+    shared = shared_pass(network, "blocks.1.relu", images.double(), torch.tensor([[2]] * 4))
+    every = grad_cam(shared.features, shared.gradients_of(torch.eye(5, dtype=torch.float64).expand(4, 5, 5)))
+    found = FinerCAM()(shared)
+    rivals = nearest_rivals(shared.logits, shared.targets, 3)[:, 0]
+    for image in range(4):
+        expected = every[image, 2] - 0.6 * sum(every[image, k] for k in rivals[image].tolist()) / 3
+        assert_close(found[image, 0], expected, rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("rival", [None, 3])

@@ -1,6 +1,6 @@
 """The one function: what goes in, what comes out, and how often the network runs."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -8,8 +8,9 @@ from torch import nn
 from torch.testing import assert_close
 
 from inspect_fer.errors import ConfigError, DataError, NetworkError, UnknownNameError
-from inspect_fer.explain import GradCAM, Occlusion, budget, describe, examine, explain, forecast, make_method
+from inspect_fer.explain import METHODS, GradCAM, Occlusion, budget, describe, examine, explain, forecast, make_method
 from inspect_fer.explain.need import need_of
+from inspect_fer.explain.spelling import spelt
 from inspect_fer.predict import predict
 from inspect_fer.schema import Classifier, Explanation, Footprint, Samples
 
@@ -100,7 +101,7 @@ def test_input_that_does_not_fit_is_an_error(tiny_model, images):
     for size in (0, 1.5, "a", True):
         with pytest.raises(ConfigError, match="at least one image"):
             explain(tiny_model, images, "cam", batch_size=size)
-    for layer in (3, [3], [["features"]], [], ["features", "features"]):
+    for layer in (3, b"features", [3], [["features"]], [], ["features", "features"]):
         with pytest.raises(ConfigError, match="Name one layer, or several"):
             explain(tiny_model, images, "cam", layer=layer)
 
@@ -113,6 +114,25 @@ def test_methods_are_made_by_name():
         make_method("occlusion", windows=3)
     with pytest.raises(ConfigError, match="grad-cam has no options"):
         make_method("grad-cam", window=3)
+
+
+@pytest.mark.parametrize(
+    ("words", "method"),
+    [
+        ("sess?base=grad-cam++", METHODS["sess"](base="grad-cam++")),
+        ("sess?base=grad-cam%2B%2B&scales=2", METHODS["sess"](base="grad-cam++", scales=2)),
+        ("lime?alpha=1e+2", METHODS["lime"](alpha=100.0)),
+        ("occlusion?fill=1e+0&window=+4", Occlusion(fill=1.0, window=4)),
+    ],
+)
+def test_a_plus_stands_for_itself(words, method):
+    assert spelt(words, METHODS) == method
+
+
+@pytest.mark.parametrize("value", ["{[]:1}", "-" * 3000 + "1", "(" * 3000, "[" * 300, "1" * 5000, "a", ""])
+def test_a_value_that_python_cannot_read_is_one_line(value):
+    with pytest.raises(ConfigError, match="The option window of occlusion is int, not '"):
+        spelt(f"occlusion?window={value}", METHODS)
 
 
 def test_a_method_of_the_users_own_has_its_class_name():
@@ -143,6 +163,12 @@ def test_a_network_without_a_card_is_told_to_be_wrapped(tiny_model, images):
         ({"refuse": 3}, ConfigError, "refuse is a function .* not 3"),
         ({"layer": [""]}, ConfigError, "empty name; name a layer, or leave it out to read 'features'"),
         ({"layer": ["features", ""]}, ConfigError, "empty name"),
+        (
+            {"memory": 10**400},
+            ConfigError,
+            "A memory budget is a size such as '1GB', '512MB' or a number .* not 10{400}",
+        ),
+        ({"memory": "9" * 400 + "GB"}, ConfigError, "A memory budget is a size"),
     ],
 )
 def test_choices_that_are_none_are_one_line(tiny_model, images, options, kind, says):
@@ -166,3 +192,26 @@ def test_where_there_is_no_layer_to_read_another_way_is_shown(tiny_model, images
     refused = {}
     found = explain(Classifier(network, bare), images, ["fem", "saliency"], refuse=refused.__setitem__)
     assert (list(found), list(refused)) == (["saliency"], ["fem"])
+
+
+def test_words_that_no_option_has_are_refused_by_all(tiny_model, images):
+    for ask in (explain, examine, forecast):
+        with pytest.raises(TypeError, match="target"):
+            ask(tiny_model, images, "grad-cam", target="all")
+
+
+@dataclass
+class Thawed:
+    def __call__(self, shared):
+        return shared.features[:, :1]
+
+
+@pytest.mark.parametrize("method", [Thawed(), lambda shared: shared.features[:, :1], GradCAM, 3])
+def test_what_is_no_method_is_told(tiny_model, images, method):
+    with pytest.raises(ConfigError, match=r"A method is a name, or one made as METHODS\['grad-cam'\]\(\) is"):
+        explain(tiny_model, images, method)
+
+
+def test_sparse_images_are_told(tiny_model, images):
+    with pytest.raises(DataError, match="to_dense"):
+        explain(tiny_model, images.to_sparse(), "grad-cam")

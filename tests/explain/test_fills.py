@@ -26,6 +26,8 @@ def test_a_value_or_each_images_and_channels_mean(colour, fill):
 def test_the_blur_is_an_eighth_of_the_shorter_side_or_half_a_window(colour):
     assert_close(filled(colour, "blur"), blurred(colour, 2.0))
     assert_close(Occlusion(window=6, fill="blur").filling(colour), blurred(colour, 3.0))
+    assert_close(filled(colour, "blur", 0.5), blurred(colour, 0.5))
+    assert filled(colour, 2.0, 0.5).unique().tolist() == [2.0]
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,12 @@ def test_options_are_checked_however_they_are_given(name, options):
     with pytest.raises(ConfigError, match=r"not .*\.$") as problem:
         make_method(name, **options)
     assert "\n" not in str(problem.value)
+
+
+def test_the_bound_that_is_passed_is_named():
+    with pytest.raises(ConfigError, match="seed of at least 0 and at most 2147483648, a whole number, not 4294967296"):
+        make_method("rise", seed=2**32)
+    for wrong in (-1, 1.5):
+        with pytest.raises(ConfigError, match=f"takes seed of at least 0, a whole number, not {wrong}"):
+            make_method("rise", seed=wrong)
+    assert make_method("rise", seed=2**31).seed == 2**31

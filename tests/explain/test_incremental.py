@@ -138,7 +138,7 @@ class Functional(nn.Module):
 
 
 @pytest.mark.parametrize("fill", [0.0, -1.5, "mean", "blur"])
-@pytest.mark.parametrize(("window", "stride"), [(4, 4), (5, 3), (2, 9), (7, 1), (22, 4)])
+@pytest.mark.parametrize(("window", "stride"), [(4, 4), (5, 3), (2, 9), (2, 10), (2, 11), (7, 1), (22, 4)])
 def test_functions_operators_and_other_shapes(window, stride, fill, generator):
     images = torch.randn(2, 2, 22, 30, generator=generator)
     assert_equal_logits(settle(Functional()), images, window=window, stride=stride, fill=fill)

@@ -1,5 +1,7 @@
 """Memory where maps are large beside the weights: every class, several images, a budget for one or two at a time."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -15,6 +17,7 @@ SIDE = 64
 METHODS = (
     *("full-grad", "smooth-grad?samples=20", "gradient-shap?samples=20", "integrated-gradients?steps=8"),
     *("saliency", "input-x-gradient", "guided-backprop", "deconvnet", "guided-grad-cam", "deep-lift", "lrp"),
+    *("smooth-grad-cam++?samples=100", "rise?masks=3000&cells=32"),
     *("region-shapley", "region-occlusion", "rise?masks=40", "kernel-shap?samples=40", "lime?samples=40", "occlusion"),
 )
 
@@ -30,7 +33,7 @@ def faces(generator):
 
 
 def need(model, faces, name):
-    return need_of(model, faces[:1], {"": make_method(*name.split("?")[:1])}, ("blocks.1.relu",), 5)
+    return need_of(model, faces[:1], {"": make_method(*name.split("?")[:1])}, (model.card.cam_layer,), 5)
 
 
 def peak(model, faces, name, memory):
@@ -48,6 +51,11 @@ def test_all_classes_of_large_images_keep_to_the_budget(model, faces, name, time
     found, taken = peak(model, faces, name, budget)
     assert taken <= 1.2 * budget
     assert_close(found, whole, rtol=1e-4, atol=1e-5 * float(whole.abs().amax()))
+
+
+def test_patches_of_every_size_keep_to_the_budget(model, faces):
+    coarse = replace(model, card=replace(model.card, cam_layer="blocks.1.pool"))
+    test_all_classes_of_large_images_keep_to_the_budget(coarse, faces, "sess", 1.5)
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -9,8 +9,8 @@ from inspect_fer.errors import FerError
 from inspect_fer.explain import CAM, METHODS, Contrast, explain, make_method
 from inspect_fer.explain.method import shares_pass
 
-CHEAP = [name for name, kind in METHODS.items() if shares_pass(kind) and not name.startswith(("kpca", "seg"))]
-"""Every method of the shared pass but the two through scikit-learn and NumPy."""
+CHEAP = [name for name, kind in METHODS.items() if shares_pass(kind) and not name.startswith(("kpca", "seg", "deep"))]
+"""Every method of the shared pass but the three through scikit-learn and NumPy."""
 
 
 def alive():

@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from inspect_fer.errors import ConfigError
-from inspect_fer.explain import Occlusion, explain
+from inspect_fer.explain import Occlusion, explain, forecast
 from inspect_fer.explain.fills import blurred
 from inspect_fer.explain.occlusion import occluded, windows
 from inspect_fer.schema import Classifier, Footprint, ModelCard
@@ -20,9 +20,9 @@ def occlusion_by_hand(network, image, fill, window, stride):
     """Section 4.2 of arXiv:1311.2901: cover one window after the other, see by how much each logit falls."""
     _, height, width = image.shape
     clean, rows = network(image[None])[0], []
-    for top in range(0, ceil((height - window) / stride) * stride + 1, stride):
+    for top in range(0, min(height, ceil((height - window) / stride) * stride + 1), stride):
         row = []
-        for left in range(0, ceil((width - window) / stride) * stride + 1, stride):
+        for left in range(0, min(width, ceil((width - window) / stride) * stride + 1), stride):
             covered = image.clone()
             covered[:, top : top + window, left : left + window] = fill[:, top : top + window, left : left + window]
             row.append(clean - network(covered[None])[0])
@@ -30,7 +30,7 @@ def occlusion_by_hand(network, image, fill, window, stride):
     return torch.stack(rows, dim=-2)
 
 
-@pytest.mark.parametrize(("window", "stride"), [(4, 4), (5, 3), (12, 1), (2, 5)])
+@pytest.mark.parametrize(("window", "stride"), [(4, 4), (5, 3), (12, 1), (2, 5), (2, 6)])
 @pytest.mark.parametrize("fill", [0.0, -1.5, "mean", "blur"])
 def test_matches_one_window_after_the_other(mlp_model, images, window, stride, fill):
     method = Occlusion(window=window, stride=stride, fill=fill)
@@ -87,8 +87,8 @@ def test_geometry_and_upsampling(height: int, width: int, window: int, stride: i
         return
     assert method.footprint((1, height, width)) == places
     for spans, length in ((places.rows, height), (places.columns, width)):
-        assert len(spans) == ceil((length - window) / stride) + 1
-        assert all(0 <= start <= stop <= length and stop - start <= window for start, stop in spans)
+        assert len(spans) == min(ceil((length - window) / stride) + 1, ceil(length / stride))
+        assert all(0 <= start < stop <= length and stop - start <= window for start, stop in spans)
         assert spans[0] == (0, window)
         assert stride > window or {p for start, stop in spans for p in range(start, stop)} == set(range(length))
     maps = torch.randn(
@@ -109,6 +109,14 @@ def test_windows_are_clipped_at_the_edge():
     assert windows(10, 4, 4) == ((0, 4), (4, 8), (8, 10))
     assert windows(48, 8, 4)[-2:] == ((36, 44), (40, 48))
     assert windows(4, 4, 1) == ((0, 4),)
+
+
+def test_every_window_holds_a_pixel(mlp_model, images):
+    assert windows(48, 4, 24) == ((0, 4), (24, 28))
+    assert windows(49, 4, 24) == ((0, 4), (24, 28), (48, 49))
+    method = Occlusion(window=2, stride=6)
+    assert explain(mlp_model, images, method, targets="all").maps.shape[2:] == (2, 2)
+    assert forecast(mlp_model, images, method).methods["occlusion"].passes.forward == 5
 
 
 @pytest.mark.parametrize("at_once", [1, 5, 1000])
@@ -148,12 +156,16 @@ def test_options_that_make_no_sense_are_errors(options):
 
 
 def test_a_window_larger_than_the_image_is_an_error(mlp_model, images):
-    with pytest.raises(ConfigError, match="window of 13 pixels does not fit an image of 12 x 12"):
+    with pytest.raises(ConfigError, match="window of 13 pixels does not fit an image of 12 x 12; .* at most 12"):
         explain(mlp_model, images, Occlusion(window=13))
+    with pytest.raises(ConfigError, match="8 pixels does not fit an image of 5 x 300; give one of at most 5"):
+        Occlusion().footprint((1, 5, 300))
 
 
 def test_a_second_window_holds_a_pixel(mlp_model, images):
-    with pytest.raises(ConfigError, match=r"stride of 100 pixels leaves .* 12 x 12 behind .* window's 8 pixels"):
+    with pytest.raises(
+        ConfigError, match=r"stride of 100 pixels leaves .* 12 x 12 behind at once; give .* window's 8 pixels"
+    ):
         explain(mlp_model, images, Occlusion(stride=100))
     with pytest.raises(ConfigError, match="stride of 12 pixels"):
         explain(mlp_model, images, Occlusion(stride=12))

@@ -1,12 +1,16 @@
 """What a network does not allow is said before any map is made, in the words of the method."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from inspect_fer.errors import NetworkError
 from inspect_fer.explain import METHODS, GradCAM, Rise, explain, forecast
-from inspect_fer.explain.need import need_of
+from inspect_fer.explain.need import _KNOWN as KNOWN
+from inspect_fer.explain.need import KEPT, need_of
+from inspect_fer.twin import exact_twin
 
 
 class Gate(nn.Module):
@@ -112,3 +116,59 @@ def test_a_network_that_cannot_be_copied_is_said_to_be_unknown(tiny_model, image
     tiny_model.network.__class__ = Alone
     told = forecast(tiny_model, images, ["grad-cam", "rise"])
     assert (told.bytes, told.methods["rise"].bytes) == (None, None)
+
+
+class Overwriting(nn.Module):
+    """Writes over what the gradient of the sigmoid needs: it answers, and has no gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.pool, self.head = nn.Conv2d(1, 6, 3), nn.AdaptiveAvgPool2d(1), nn.Linear(6, 5)
+
+    def forward(self, images):
+        return self.head(self.pool(self.conv(images).sigmoid().add_(0.1)).flatten(1))
+
+
+def test_a_network_that_only_answers_is_explained_by_what_asks_it_for_answers(tiny_model, images):
+    model = replace(tiny_model, network=Overwriting().eval())
+    refused = {}
+    names = ["grad-cam", "full-grad", "saliency", "eigen-cam", "rise?masks=20", "occlusion", "fem"]
+    found = explain(model, images, names, layer="conv", refuse=lambda *no: refused.update([no]))
+    assert list(found) == ["eigen-cam", "rise", "occlusion", "fem"]
+    assert list(refused) == ["grad-cam", "full-grad", "saliency"]
+    assert all("inplace operation" in str(reason) and "\n" not in str(reason) for reason in refused.values())
+    assert list(forecast(model, images, names, layer="conv").refused) == list(refused)
+
+
+class Shifted(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.by = nn.Parameter(torch.ones(1, 6, 1, 1))
+
+    def forward(self, maps):
+        return maps + self.by
+
+
+@pytest.mark.parametrize(
+    ("put", "reason"),
+    [
+        (lambda features: nn.utils.parametrizations.weight_norm(features.conv), "captum cannot take this network"),
+        (lambda features: setattr(features, "shift", Shifted()), "LRP has no rule for the function add"),
+        (lambda features: setattr(features, "bn", nn.BatchNorm2d(6, track_running_stats=False)), "by its batch"),
+    ],
+    ids=["weight norm", "parameter", "batch"],
+)
+def test_what_captum_fails_on_is_told_first(tiny_model, images, put, reason):
+    put(tiny_model.network.features)
+    told = str(forecast(tiny_model, images, "lrp").refused["lrp"])
+    assert reason in told
+    assert "\n" not in told
+    with pytest.raises(NetworkError, match=reason):
+        explain(tiny_model, images, "lrp")
+
+
+def test_few_measurements_are_kept(tiny_model, images):
+    for samples in range(1, 40):
+        forecast(tiny_model, images, f"rise?masks={samples}")
+    twin = exact_twin(tiny_model.network, (), images)
+    assert len(KNOWN[twin][1]) == KEPT

@@ -178,7 +178,7 @@ def test_options_that_make_no_sense_are_errors(method, options, reason):
 def test_limits(mlp_model, images):
     with pytest.raises(ConfigError, match="at most 10 regions, background included, not 12"):
         RegionShapley(regions="grid", rows=3, columns=4)
-    with pytest.raises(ConfigError, match="13 x 6 is finer than the 12 x 12 pixels"):
+    with pytest.raises(ConfigError, match="13 x 6 is finer than the 12 x 12 pixels .* at most 12 rows and 12 columns"):
         explain(mlp_model, images, RegionOcclusion(rows=13))
 
 

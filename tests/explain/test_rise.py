@@ -8,8 +8,10 @@ import torch
 from torch.nn import functional as F  # noqa: N812
 from torch.testing import assert_close
 
+from inspect_fer.capture import Meter
 from inspect_fer.errors import ConfigError
 from inspect_fer.explain import Rise, explain
+from inspect_fer.explain.budget import Rows, allowing
 from inspect_fer.explain.rise import random_masks, rise
 from inspect_fer.schema import Classifier
 
@@ -51,9 +53,9 @@ def test_of_a_network_one_mask_after_the_other(mlp_model, images, score, fill):
 
 
 def test_masks_are_a_random_grid_up_sampled_and_shifted_each_by_itself():
-    masks, cells, keep, seed, size = 200, 4, 0.5, 3, (10, 14)
+    masks, cells, keep, seed, size = 100, 4, 0.5, 3, (10, 14)
     found = torch.cat(list(random_masks(masks, cells, keep, seed, size)))
-    assert found.shape == (200, 10, 14)
+    assert found.shape == (100, 10, 14)
     assert ((found >= 0) & (found <= 1 + 1e-6)).all()
     generator = torch.Generator().manual_seed(seed)
     height, width = ceil(10 / cells), ceil(14 / cells)
@@ -64,6 +66,33 @@ def test_masks_are_a_random_grid_up_sampled_and_shifted_each_by_itself():
     for grid, y, x, mask in zip(grids, down.tolist(), across.tolist(), found, strict=True):
         large = F.interpolate(grid[None], size=(5 * height, 5 * width), mode="bilinear", align_corners=False)[0, 0]
         assert_close(mask, large[y : y + 10, x : x + 14])
+
+
+def drawn(masks, cells=3):
+    return torch.cat(list(random_masks(masks, cells, 0.5, 0, (12, 12))))
+
+
+def test_masks_depend_on_neither_memory_nor_the_default_number_format():
+    expected = drawn(300)
+    assert len(expected) == 300
+    assert len(expected.flatten(1).unique(dim=0)) > 250, "each part is drawn anew"
+    for rows in (1, 7, 100, 127):
+        with allowing(Rows(plain=rows)):
+            parts = list(random_masks(300, 3, 0.5, 0, (12, 12)))
+        assert max(map(len, parts)) <= rows
+        assert_close(torch.cat(parts), expected, rtol=0, atol=0)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert_close(drawn(300), expected, rtol=0, atol=0)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_fine_grids_are_not_held_all_at_once():
+    with allowing(Rows(plain=1)), Meter() as meter:
+        for _ in random_masks(2000, 32, 0.5, 0, (32, 32)):
+            pass
+    assert meter.peak < 2_000_000  # all grids take 8 MB
 
 
 def test_masks_keep_their_share_and_depend_on_the_seed():

@@ -105,7 +105,10 @@ def test_targets_are_named_as_for_explanations(mlp_model, images):
     answers = mlp_model.network(images).argmax(dim=1).tolist()
     labels = [2, 0, 4, 1]
     faces = Samples(tuple("abcd"), torch.zeros(4, 1, 12, 12).byte(), torch.tensor(labels), mlp_model.card.class_names)
-    for given, chosen in (("predicted", answers), (3, [3] * 4), ([1, 0, 2, 4], [1, 0, 2, 4])):
+    names = mlp_model.card.class_names
+    asked = [("predicted", answers), (3, [3] * 4), ([1, 0, 2, 4], [1, 0, 2, 4])]
+    asked += [(names[3], [3] * 4), ("Happy", [2] * 4), ([names[1], 0, "happy", names[4]], [1, 0, 2, 4])]
+    for given, chosen in asked:
         found = channel_contributions(mlp_model, images, targets=given, batch_size=3)
         assert found.targets.tolist() == [[target] for target in chosen]
         assert_close(found.values[:, 0], every.values[torch.arange(4), chosen])
@@ -127,16 +130,19 @@ def test_no_trace_under_inference_mode_and_with_frozen_weights(mlp_model, images
     [
         ("predict", "Did you mean 'predicted'"),
         ("label", "4 of 4 images have no label"),
-        (7, "0 to 4; there is no 7"),
-        (0.5, "not 4 torch.float32"),
+        (7, "no class 7: the 5 classes are 0 to 4"),
+        (0.5, "broken numbers .torch.float32"),
         (True, "torch.bool"),
+        (False, "torch.bool"),
+        ("happines", "Did you mean 'happiness'"),
         (None, "not None"),
-        ([0, "a", 1, 2], "class ids or one of predicted"),
-        (torch.tensor([0, 1, 2]), "4 of them or as many rows, not 3 torch.int64"),
-        (torch.zeros(3, 1, dtype=torch.int64), "as many rows, not 3 x 1"),
+        ([0, None, 1, 2], "Targets are classes, .* not .0, None, 1, 2."),
+        ([0, "a", 1, 2], "No class is called 'a'.*Choose from: anger"),
+        (torch.tensor([0, 1, 2]), "4 targets, or as many rows of them, not 3"),
+        (torch.zeros(3, 1, dtype=torch.int64), "as many rows of them, not 3 x 1"),
         (torch.zeros(4, 1), "float32"),
-        (torch.full((4, 1), 5), "0 to 4; there is no 5"),
-        (torch.full((4, 1), -1), "0 to 4; there is no -1"),
+        (torch.full((4, 1), 5), "no class 5: the 5 classes are 0 to 4"),
+        (torch.full((4, 1), -1), "no class -1: the 5 classes are 0 to 4"),
     ],
 )
 def test_impossible_targets_are_an_error(mlp_model, images, targets, words):

@@ -44,7 +44,7 @@ def main():
     started = time.monotonic()
     make("whole")()
     takes = time.monotonic() - started
-    dice, killed = random.Random(0), 0  # noqa: S311  # a test
+    dice, killed = random.Random(0), 0  # a test
     for number in range(times):
         child = split_off(make(f"killed{number}"))
         time.sleep(dice.uniform(0, takes))

@@ -58,6 +58,41 @@ def test_a_function_becomes_its_module(images, name):
     assert_close(traced(images).detach(), expected)
 
 
+class Around(nn.Module):
+    """Halves what goes in, if so told, and doubles what comes out."""
+
+    def __init__(self, inner, half):
+        super().__init__()
+        self.inner, self.half = inner, half
+
+    def forward(self, images):
+        return 2 * self.inner(images / 2 if self.half else images)
+
+
+def hooked(network, half, *, keywords):
+    """The same by hooks on the network as a whole, which are given keyword arguments or are not."""
+    network = nn.Sequential(network)
+    if keywords:
+        network.register_forward_hook(lambda _module, _given, _named, found: 2 * found, with_kwargs=True)
+    else:
+        network.register_forward_hook(lambda _module, _given, found: 2 * found, always_call=True)
+    if half and keywords:
+        network.register_forward_pre_hook(lambda _, given, named: ((given[0] / 2,), named), with_kwargs=True)
+    elif half:
+        network.register_forward_pre_hook(lambda _, given: given[0] / 2)
+    return network
+
+
+@pytest.mark.parametrize("keywords", [False, True])
+@pytest.mark.parametrize(("name", "half"), [("guided-backprop", True), ("deconvnet", True), ("deep-lift", False)])
+def test_hooks_of_the_owner_on_the_network_count(make_model, images, name, half, keywords):
+    """Not before DeepLIFT: captum hands it images and baselines apart."""
+    network, card = make_model("mlp").network, replace(make_model("mlp").card, cam_layer="")
+    expected = explain(Classifier(Around(network, half), card), images, name, targets="all").maps
+    found = explain(Classifier(hooked(network, half, keywords=keywords), card), images, name, targets="all").maps
+    assert_close(found, expected)
+
+
 class Moody(Calling):
     """Answers otherwise each time."""
 

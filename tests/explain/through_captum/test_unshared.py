@@ -91,6 +91,37 @@ def test_deep_lift_adds_up(any_network, card, images, kind, baseline):
     assert_close(maps.sum(dim=(2, 3)), expected.float(), rtol=1e-4, atol=1e-6)
 
 
+class Written(nn.Module):
+    """A gate whose product is written with or without the names of its factors, and a plain factor."""
+
+    def __init__(self, product):
+        super().__init__()
+        self.conv, self.other, self.last = nn.Conv2d(1, 4, 3), nn.Conv2d(1, 4, 3), nn.Linear(4, 5)
+        self.product = product
+
+    def forward(self, images):
+        maps = self.product(torch.relu(self.conv(images)), torch.sigmoid(self.other(images)))
+        return self.last(torch.mul(input=maps, other=2.0).mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize(
+    "product",
+    [
+        lambda left, right: torch.mul(input=left, other=right),
+        lambda left, right: torch.mul(left, other=right),
+        lambda left, right: left.mul(other=right),
+        lambda left, right: left * right,
+        lambda left, _: left * left,
+    ],
+)
+def test_deep_lift_knows_products_however_they_are_written(card, images, product):
+    network = Written(product).double().eval()
+    maps = explain(Classifier(network, replace(card, cam_layer="")), images, DeepLift(0.3), targets="all").maps
+    with torch.no_grad():
+        expected = network(images.double()) - network(torch.full_like(images, 0.3).double())
+    assert_close(maps.sum(dim=(2, 3)), expected.float(), rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("kind", ["plain", "rough", "tiny", "mlp"])
 def test_relevance_is_kept_where_there_are_no_biases(any_network, card, images, kind):
     """Eq. 2 of Bach et al.: relevance adds up to the logit, through shortcuts and folded batch norms too."""
@@ -226,6 +257,18 @@ class Root(nn.Module):
         ("deconvnet", sequence(nn.GELU()), "Deconvolution.*this network has none"),
         ("deep-lift", sequence(nn.SiLU()), "DeepLIFT has no rule for SiLU"),
         ("deep-lift", Root(), "DeepLIFT has no rule for the function (abs|sqrt)"),
+        (
+            "deep-lift",
+            sequence(nn.BatchNorm2d(3, track_running_stats=False), nn.ReLU()),
+            "DeepLIFT needs batch norms that have running statistics.*Use grad-cam of one image",
+        ),
+        (
+            "deep-lift",
+            nn.Sequential(
+                nn.Flatten(2), nn.BatchNorm1d(1, track_running_stats=False), nn.Flatten(), nn.Linear(144, 5)
+            ).eval(),
+            "DeepLIFT needs batch norms that have running statistics.*Use grad-cam of one image",
+        ),
         ("lrp", sequence(nn.ELU()), "LRP has no rule for ELU"),
         ("lrp", Root(), "LRP has no rule for the function (abs|sqrt)"),
     ],

@@ -6,8 +6,8 @@ import torch
 
 from inspect_fer.errors import TargetError
 from inspect_fer.explain import explain
-from inspect_fer.explain.targets import resolve_targets
 from inspect_fer.schema import Samples
+from inspect_fer.targets import resolve_targets
 
 LABELS = torch.tensor([2, 0, 4])
 
@@ -54,7 +54,8 @@ def test_predicted_waits_for_the_logits(tiny_model, images):
         (torch.zeros(3, 0, dtype=torch.int64), "not 3 x 0"),
         (torch.zeros(3, 1, 1, dtype=torch.int64), "not 3 x 1 x 1"),
         (torch.zeros(3, 0), r"not 3 x 0\. Give 'predicted'"),
-        (True, "torch.bool"),
+        (True, r"yes and no \(torch.bool\)"),
+        (False, r"yes and no \(torch.bool\)"),
         (1.0, r"broken numbers \(torch.float32\)\. Give 'predicted', .* by name or by id \(0 to 4\)"),
         ([0.0, 1.0, 2.0], "torch.float32"),
         ([True, False, True], "torch.bool"),

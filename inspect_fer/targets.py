@@ -76,7 +76,8 @@ def _numbered(targets: Any, names: Sequence[str]) -> Any:
 def _as_ids(targets: Any, possible: str) -> Tensor:
     """A tensor of whole numbers, or TargetError that says what is possible."""
     try:
-        ids = torch.as_tensor(int(targets) if isinstance(targets, Integral) and targets is not True else targets)
+        whole = isinstance(targets, Integral) and not isinstance(targets, bool)
+        ids = torch.as_tensor(int(targets) if whole else targets)
     except (TypeError, ValueError, RuntimeError) as problem:
         given = " ".join(reprlib.repr(targets).split())
         raise TargetError(f"Targets are classes, as many for each image, not {given}. {possible}") from problem
