@@ -224,6 +224,16 @@ def test_explain_says_what_maps_take_and_which_are_alike(open_page):
     assert "grad-cam-elementwise" in words(app)
 
 
+def test_a_contrast_names_the_rival(open_page):
+    app = open_page("explain")
+    app.selectbox(key="method").set_value("contrast").run()
+    assert fine(app), words(app)
+    assert re.search(r"(\w+) is set against (?!\1)\w+, any other class against \1\.", words(app))
+    app.selectbox(key="method").set_value("fem").run()
+    assert "is set against" not in words(app)
+    assert "**any class**\n" in words(app) + "\n"
+
+
 def test_what_takes_long_waits_for_a_click(open_page):
     app = open_page("explain")
     app.selectbox(key="method").set_value("rise").run()

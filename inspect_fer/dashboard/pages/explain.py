@@ -26,12 +26,15 @@ def roles(explanation: Explanation, prediction: Prediction) -> dict[int, str]:
     return {column: words.get(target, "") for column, target in enumerate(explanation.targets[0].tolist())}
 
 
-def worth(explanation: Explanation, alike: tuple[str, ...]) -> None:
+def worth(explanation: Explanation, prediction: Prediction, alike: tuple[str, ...]) -> None:
     """What is to be known of the maps beside their colours."""
     height, width = explanation.maps.shape[2:]
     read = f", read at {explanation.layer}" if explanation.layer else ""
     fused = f", fused by {explanation.fusion}" if explanation.fusion else ""
     st.caption(plain(f"{explanation.method['name']}{read}{fused}: {height} x {width} cells."))
+    if explanation.method["name"] == "contrast" and explanation.method["rival"] is None:
+        first, second = (prediction.class_names[one] for one in prediction.logits[0].topk(2).indices.tolist())
+        st.caption(plain(f"{first} is set against {second}, any other class against {first}."))
     if explanation.deviation is not None:
         st.caption(f"Half precision: {explanation.deviation:.2%} off the exact map.")
     if alike:
@@ -114,7 +117,7 @@ def shown(network: Network, face: Samples, methods: list[Method], manner: Manner
         if st.session_state["view"] != SEVERAL and found:
             ((name, explanation),) = found.items()
             one_method(face, prediction, explanation, scale)
-            worth(explanation, alike(network, face, methods[0], manner))
+            worth(explanation, prediction, alike(network, face, methods[0], manner))
     panel.show_probabilities(prediction, 0, int(prediction.labels[0]))
 
 
