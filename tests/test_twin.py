@@ -5,6 +5,7 @@ import weakref
 from collections import deque
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from threading import Thread
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch.testing import assert_close
 
 from inspect_fer.capture import activations, layer_shapes, shared_pass
 from inspect_fer.predict import predict
-from inspect_fer.twin import bare_copy, exact_twin, half_twin, multiplies_half
+from inspect_fer.twin import bare_copy, exact_twin, graph_of, half_twin, multiplies_half, state_of
 
 
 def relative(found, expected):
@@ -140,6 +141,13 @@ class Leak:
     def __call__(self, maps):
         return nn.functional.leaky_relu(maps, self.slope)
 
+    def again(self, maps):
+        return self(maps - 0.1)
+
+
+class Listed(list):
+    slope = 0.1
+
 
 class Configured(nn.Module):
     """What it does is said in containers and objects that are changed where they are."""
@@ -149,6 +157,7 @@ class Configured(nn.Module):
         self.conv, self.norm = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4)
         self.words, self.off, self.object, self.array = {"slope": [0.1]}, [0], Settings(), np.ones(4, np.float32)
         self.slotted, self.queue, self.leak = Slotted(), deque([0.1]), Leak()
+        self.bound, self.hidden, self.listed = Leak().again, [nn.Conv2d(4, 4, 1)], Listed()
         self.circle = [self.off]
         self.circle.append(self.circle)
 
@@ -157,6 +166,7 @@ class Configured(nn.Module):
         maps = nn.functional.leaky_relu(maps - 0.1, self.object.slope) * torch.from_numpy(self.array).view(4, 1, 1)
         maps = self.leak(nn.functional.leaky_relu(maps - 0.1, self.slotted.slope))
         maps = nn.functional.leaky_relu(maps - 0.1, self.queue[0])
+        maps = self.hidden[0](self.bound(nn.functional.leaky_relu(maps - 0.1, self.listed.slope)))
         return torch.stack([maps[:, k].mean(dim=(1, 2)) * (k not in self.off) for k in range(4)], dim=1)
 
 
@@ -170,8 +180,11 @@ class Configured(nn.Module):
         lambda network: setattr(network.slotted, "slope", 2.0),
         lambda network: network.queue.appendleft(2.0),
         lambda network: setattr(network.leak, "slope", 2.0),
+        lambda network: setattr(network.bound.__self__, "slope", 2.0),
+        lambda network: network.hidden[0].weight.data.neg_(),
+        lambda network: setattr(network.listed, "slope", 2.0),
     ],
-    ids=["mapping", "list", "object", "array", "slots", "queue", "callable"],
+    ids=["mapping", "list", "object", "array", "slots", "queue", "callable", "method", "module in a list", "subclass"],
 )
 def test_settings_that_are_changed_in_their_place_are_seen(images, change):
     network = Configured().eval()
@@ -181,6 +194,45 @@ def test_settings_that_are_changed_in_their_place_are_seen(images, change):
     assert exact_twin(network, (), images) is first
     change(network)
     assert_close(exact_twin(network, (), images)(images), network(images))
+
+
+class Linked:
+    def __init__(self, rest):
+        self.rest = rest
+
+
+def chained(length):
+    found = None
+    for _ in range(length):
+        found = Linked(found)
+    return found
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        torch.Generator,
+        lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8),
+        lambda: [torch.ones(2).to_sparse(), torch.ones(2, device="meta"), torch.ones(2, dtype=torch.cfloat).conj()],
+        lambda: partial(torch.add, alpha=2),
+        lambda: chained(150),
+        lambda: np.array([{"a": 1}, None], dtype=object),
+    ],
+    ids=["generator", "quantised", "unusual", "partial", "chain", "objects"],
+)
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_a_setting_that_stays_keeps_the_twin(images, setting):
+    network = Configured().eval()
+    network.norm.running_var.fill_(2)
+    network.setting = setting()
+    assert state_of(network) == state_of(network)
+
+
+def test_too_much_to_look_through_leaves_the_network_itself(images):
+    network = Configured().eval()
+    network.many = list(range(300_000))
+    assert exact_twin(network, (), images) is network
+    assert graph_of(network) is None
 
 
 def test_few_twins_are_kept(images):

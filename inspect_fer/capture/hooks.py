@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from itertools import chain
 from threading import RLock
-from typing import TypeGuard, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -23,9 +23,9 @@ _ONE_AT_A_TIME = RLock()
 def leave_no_trace(network: nn.Module) -> Iterator[None]:
     """Put every module of `network` into eval mode and leave inference mode; afterwards all is as it was.
 
-    Training flags are kept per module, random numbers and buffers are restored, on errors too. What was compiled runs
-    as it is written: compiled code knows no hooks that came later; autocast, which would round, is off. Other threads
-    wait for their turn, whatever their network: they would run into these hooks, and draw the same random numbers.
+    Training flags are kept per module, random numbers are restored, on errors too. What was compiled runs as it is
+    written: compiled code knows no hooks that came later; autocast, which would round, is off. Other threads wait for
+    their turn, whatever their network: they would run into these hooks, and draw from the same random numbers.
     """
     kinds = {"cpu", *(weight.device.type for weight in network.parameters())}
     with ExitStack() as inside:
@@ -54,10 +54,7 @@ def random_numbers_as_they_were() -> Iterator[None]:
 
 @contextmanager
 def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Eval mode; afterwards the modules' modes and buffers are what they were."""
     flags = [(module, module.training) for module in network.modules()]
-    buffers = [(module, name, buffer) for module, _ in flags for name, buffer in module._buffers.items()]
-    held = [(buffer, buffer._version, buffer.clone()) for _, _, buffer in buffers if _may_change(buffer)]
     try:
         for module, _ in flags:
             module.training = False
@@ -65,16 +62,6 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in flags:
             module.training = training
-        for module, name, buffer in buffers:
-            module._buffers[name] = buffer
-        for buffer, version, values in held:
-            if buffer._version != version:
-                with torch.no_grad():
-                    buffer.copy_(values)
-
-
-def _may_change(buffer: Tensor | None) -> TypeGuard[Tensor]:
-    return buffer is not None and not buffer.is_inference() and not nn.parameter.is_lazy(buffer)
 
 
 def _as_written() -> AbstractContextManager[object]:

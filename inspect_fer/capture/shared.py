@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from inspect_fer.capture.hooks import find_layer, leave_no_trace, logits_of, tensor_of, watched
-from inspect_fer.capture.tail import checked_tail
+from inspect_fer.capture.tail import checked_tail, tail
 from inspect_fer.errors import NetworkError
 
 
@@ -155,7 +155,7 @@ def shared_passes(
         answer = logits.detach().to(wide)
         chosen = targets.to(answer.device) if isinstance(targets, Tensor) else targets(answer)
         graph = Graph(maps, logits, chosen)
-    heads = {name: _linear_head(network, given, logits) for name, given in maps.items()}
+    heads = {name: _linear_head(network, name, images, given, logits) for name, given in maps.items()}
     return {
         name: SharedPass(name, given.detach().to(wide), answer, chosen, heads[name], graph, network, images)
         for name, given in maps.items()
@@ -182,10 +182,13 @@ def _only_map(layer: str, outputs: list[object]) -> Tensor:
     return output
 
 
-def _linear_head(network: nn.Module, maps: Tensor, logits: Tensor) -> tuple[Tensor, Tensor] | None:
+def _linear_head(
+    network: nn.Module, layer: str, images: Tensor, maps: Tensor, logits: Tensor
+) -> tuple[Tensor, Tensor] | None:
     """The layer with which the logits are W times the features' mean plus b, checked on these very numbers.
 
-    Values and one gradient: a maximum, or a further ReLU, may have the same values here.
+    A maximum, or a further ReLU, may have the same values here: one gradient is compared as well, or, where none leads
+    back, the logits of other features.
     """
     features, answer = maps.detach(), logits.detach()
     shape, wide = (logits.shape[1], features.shape[1]), torch.promote_types(features.dtype, torch.float32)
@@ -194,7 +197,11 @@ def _linear_head(network: nn.Module, maps: Tensor, logits: Tensor) -> tuple[Tens
             weight = module.weight.detach().flatten(1).to(features)
             bias = torch.zeros_like(weight[:, 0]) if module.bias is None else module.bias.detach().to(features)
             mean = F.linear(features.mean(dim=(2, 3)), weight, bias)
-            if _close(mean, answer) and _has_its_gradient(weight, maps, logits):
+            if _close(mean, answer) and (
+                _has_its_gradient(weight, maps, logits)
+                if logits.requires_grad
+                else _takes_the_mean(network, layer, images[:1], features[:1], weight, bias)
+            ):
                 return weight.to(wide), bias.to(wide)
     return None
 
@@ -211,4 +218,14 @@ def _has_its_gradient(weight: Tensor, maps: Tensor, logits: Tensor) -> bool:
         (found,) = products("", [maps], logits, seeds[None])
         expected = (seeds.to(weight) @ weight / maps.shape[2:].numel())[:, :, None, None]
         return _close(expected, found[0].to(weight))
+    return False
+
+
+def _takes_the_mean(
+    network: nn.Module, layer: str, image: Tensor, features: Tensor, weight: Tensor, bias: Tensor
+) -> bool:
+    """Whether features of either sign, in the shape of these (1, C, h, w), count by their mean, the bias apart."""
+    varied = 100 * (torch.arange(features.numel()).cos() + 0.3).to(features).view_as(features)
+    with suppress(RuntimeError, NetworkError):
+        return _close(F.linear(varied.mean(dim=(2, 3)), weight), tail(network, layer, image, varied) - bias)
     return False

@@ -67,7 +67,7 @@ def one_map_each(explanation: Explanation, ids: Sequence[str], targets: Tensor) 
         known = explanation.targets[places[name]].tolist() if name in places else []
         if known and (explanation.class_free or target in known):
             maps[row, 0] = explanation.maps[places[name], 0 if explanation.class_free else known.index(target)]
-    return replace(explanation, ids=tuple(ids), maps=maps, targets=targets[:, None])
+    return replace(explanation, ids=tuple(ids), maps=maps, targets=targets[:, None], turned=None, confidence=None)
 
 
 def map_tiles(explanation: Explanation, scale: str | float) -> np.ndarray:

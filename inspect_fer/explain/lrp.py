@@ -89,7 +89,7 @@ def _replace(traced: fx.GraphModule, moving: Collection[fx.Node]) -> None:
 def _refusal(culprit: str) -> NetworkError:
     kinds = ", ".join(kind.__name__ for kind in WITH_RULE + PASSING)
     return NetworkError(
-        f"LRP has no rule for {culprit}; it has for sums, {kinds}. "
+        f"LRP has no rule for {culprit}; it has for sums of two different maps, {kinds}. "
         "Use integrated-gradients or deep-lift; deep-lift knows the gates of squeeze-and-excitation too."
     )
 

@@ -63,6 +63,8 @@ def need_of(
 ) -> Need:
     """What an image (1, C, H, W) takes with these methods and so many targets, measured once a state of the network."""
     state = () if never_changes(model.network) else state_of(model.network)
+    if state is None:
+        return _measured(model, image, list(methods.values()), layers, targets)
     if model.network not in _KNOWN or _KNOWN[model.network][0] != state:
         _KNOWN[model.network] = state, {}
     known = _KNOWN[model.network][1]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from inspect_fer.capture import leave_no_trace, logits_of
-from inspect_fer.errors import FerError, NetworkError
+from inspect_fer.errors import NetworkError
 from inspect_fer.explain.budget import at_once
 from inspect_fer.explain.weighing import known
 from inspect_fer.schema import Classifier
@@ -50,7 +50,9 @@ def own_copy(network: nn.Module) -> nn.Module:
 
 def seeded(seed: int) -> None:
     """Start the random numbers of torch and NumPy anew; inside `captum_run`, which puts both back."""
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():  # else it would begin with this seed
+        torch.cuda.manual_seed_all(seed)
     np.random.seed(seed % 2**32)
 
 
@@ -58,8 +60,8 @@ def seeded(seed: int) -> None:
 def captum_run(model: Classifier, images: Tensor, *, gradients: bool = True) -> Iterator[tuple[nn.Module, Tensor]]:
     """Give a copy of the network, and images as it reads them, with gradients on and captum's warnings off.
 
-    Afterwards all is as it was. Raises what the network itself raises, and NetworkError where `gradients` are needed
-    and none reaches the input, and for whatever captum fails on.
+    Afterwards all is as it was. Raises NetworkError where `gradients` are needed and none reaches the input, and for a
+    network that captum fails on.
     """
     with leave_no_trace(model.network), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -71,9 +73,9 @@ def captum_run(model: Classifier, images: Tensor, *, gradients: bool = True) -> 
             raise NetworkError(NO_GRADIENT)
         try:
             yield copied, given
-        except (FerError, MemoryError, torch.OutOfMemoryError):
+        except torch.OutOfMemoryError:
             raise
-        except Exception as problem:
+        except (RuntimeError, TypeError, AttributeError, AssertionError, LookupError) as problem:
             reason = (str(problem) or type(problem).__name__).splitlines()[0].rstrip(".:")
             raise NetworkError(
                 f"captum cannot take this network ({reason}); use occlusion or rise, which only ask it for answers."

@@ -84,7 +84,7 @@ def _mean_maps(
     if last is None or not (classes and len(last)):
         return None, counts
     means = torch.stack([(total / max(count, 1)).float() for total, count in zip(sums, counts, strict=True)])
-    return replace(last.of([0] * len(classes)), maps=means[:, None]), counts
+    return replace(last.of([0] * len(classes)), maps=means[:, None], turned=None), counts
 
 
 def _said_maps(why: Explanation, said: dict[str, int], classes: list[int]) -> Iterable[Tensor]:

@@ -33,7 +33,7 @@ def read_maps(paths: Sequence[Path]) -> Explanation:
 def joined(parts: Sequence[Explanation]) -> Explanation:
     """One explanation of the samples of several parts, without their confidence."""
     first = parts[0]
-    turned = [part.turned for part in parts if part.turned is not None]
+    turned = [part.turned for part in parts if part.turned is not None]  # a shard of before may lack them
     deviations = [part.deviation for part in parts if part.deviation is not None]
     return replace(
         first,
@@ -41,7 +41,7 @@ def joined(parts: Sequence[Explanation]) -> Explanation:
         ids=tuple(name for part in parts for name in part.ids),
         maps=torch.cat([part.maps for part in parts]),
         targets=torch.cat([part.targets for part in parts]),
-        turned=torch.cat(turned) if turned else None,
+        turned=torch.cat(turned) if len(turned) == len(parts) else None,
         deviation=max(deviations, default=None),
         same_as=tuple(name for name in first.same_as if all(name in part.same_as for part in parts)),
         broken_layer=next((part.broken_layer for part in parts if part.broken_layer), ""),

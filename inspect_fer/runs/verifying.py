@@ -136,6 +136,8 @@ def _maps_far(run: Run, job: Job, name: str, ids: tuple[str, ...]) -> tuple[floa
     options = {**group.options, "targets": part.targets}
     method = {name: job.methods[name]}
     fresh = examine(job.model, job.faces.find(part.ids), method, **options).explanations[name]
+    if part.turned is not None and not torch.equal(part.turned, cast("Tensor", fresh.turned)):
+        return torch.inf, ALLOWED
     return _far(part.maps, fresh.maps), ALLOWED + 2 * (part.deviation or 0)
 
 

@@ -53,7 +53,8 @@ def exact_twin(network: nn.Module, keep: tuple[str, ...], images: Tensor) -> nn.
     if any(altered(module) for module in network.modules()):
         return network
     with torch.inference_mode(mode=False), torch.no_grad(), torch.random.fork_rng(devices=[]):
-        state = state_of(network)
+        if (state := state_of(network)) is None:
+            return network
         known = _KNOWN.get(network)
         if known is None or known.state != state:
             with torch.enable_grad():  # what reads a layer for gradients alone counts as well

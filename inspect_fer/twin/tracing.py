@@ -40,7 +40,8 @@ def graph_of(network: nn.Module) -> fx.Graph | None:
     if any(altered(module) for module in network.modules()):
         return None
     with torch.inference_mode(mode=False), torch.no_grad():
-        state = state_of(network)
+        if (state := state_of(network)) is None:
+            return None
         if network not in _GRAPHS or _GRAPHS[network][0] != state:
             _GRAPHS[network] = state, trace(network)
     return _GRAPHS[network][1]
