@@ -60,7 +60,7 @@ def exact_twin(network: nn.Module, keep: tuple[str, ...], images: Tensor) -> nn.
             with torch.enable_grad():  # what reads a layer for gradients alone counts as well
                 graph = trace(network)
             known = _KNOWN[network] = _Known(state, _folds(network, graph), _relus(network, graph))
-        folds = frozenset(fold for fold in known.folds if not any(_between(network, layer, *fold) for layer in keep))
+        folds = known.folds - _seen(network, known.folds, keep)
         twin = known.twins.pop(folds) if folds in known.twins else _verified_twin(network, folds, known.relus, images)
         known.twins[folds] = twin  # the last one used stands last
         for old in list(known.twins)[:-KEPT]:
@@ -100,11 +100,11 @@ def half_twin(network: nn.Module) -> nn.Module:
     return _HALVES[network]
 
 
-def _between(network: nn.Module, layer: str, convolution: str, norm: str) -> bool:
-    """Whether this layer may give out what lies between the two: it holds the convolution and not the norm."""
+def _seen(network: nn.Module, folds: frozenset[Fold], keep: tuple[str, ...]) -> set[Fold]:
+    """Those between whose two parts one of the layers may give something out: it holds the convolution alone."""
     layers = dict(network.named_modules(remove_duplicate=False))  # a module may have several names
-    held = set(layers[layer].modules()) if layer in layers else set()
-    return network.get_submodule(convolution) in held and network.get_submodule(norm) not in held
+    held = [set(layers[name].modules()) for name in keep if name in layers]
+    return {fold for fold in folds for one in held if layers[fold[0]] in one and layers[fold[1]] not in one}
 
 
 def _verified_twin(
