@@ -12,7 +12,7 @@ from inspect_fer.errors import ConfigError
 
 MOST = 128
 """More images at a time gain nothing on a processor."""
-FEW, CACHE = 8, 60_000_000
+FEW, CACHE = 8, 80_000_000
 """On a processor, so many images go through at a time at least, and bytes beyond which more of them are slower: what
 they take is then asked of the system anew for every layer."""
 UNITS = {"": 1, "k": 1e3, "m": 1e6, "g": 1e9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
