@@ -2,7 +2,7 @@
 
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from itertools import chain
 from threading import RLock
@@ -27,7 +27,8 @@ def leave_no_trace(network: nn.Module) -> Iterator[None]:
     written: compiled code knows no hooks that came later; autocast, which would round, is off. Other threads wait for
     their turn, whatever their network: they would run into these hooks, and draw from the same random numbers.
     """
-    kinds = {"cpu", *(weight.device.type for weight in network.parameters())}
+    weight = next(network.parameters(), None)
+    kinds = {"cpu", "cpu" if weight is None else weight.device.type}
     with ExitStack() as inside:
         inside.enter_context(_ONE_AT_A_TIME)
         inside.enter_context(_evaluating(network))
@@ -56,11 +57,16 @@ def random_numbers_as_they_were() -> Iterator[None]:
 def _evaluating(network: nn.Module) -> Iterator[None]:
     flags = [(module, module.training) for module in network.modules()]
     try:
-        for module, _ in flags:
-            module.training = False
+        _set((module, False) for module, _ in flags)
         yield
     finally:
-        for module, training in flags:
+        _set(flags)
+
+
+def _set(flags: Iterable[tuple[nn.Module, bool]]) -> None:
+    """Set the training flags of these modules; to set one is slow, to look at it is not."""
+    for module, training in flags:
+        if module.training != training:
             module.training = training
 
 

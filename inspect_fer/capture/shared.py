@@ -15,6 +15,10 @@ from inspect_fer.capture.tail import checked_tail, tail
 from inspect_fer.errors import NetworkError
 
 
+FEW = 4
+"""Of how many images a gradient is looked at to see what lies behind a layer."""
+
+
 @dataclass(frozen=True, eq=False)
 class Graph:
     """The maps that layers gave in one pass, (N, C, h, w) each, and the logits (N, K) that follow from them.
@@ -212,12 +216,12 @@ def _close(found: Tensor, logits: Tensor) -> bool:
 
 
 def _has_its_gradient(weight: Tensor, maps: Tensor, logits: Tensor) -> bool:
-    """Whether a weighted sum of each image's logits changes with its features as the features' mean says."""
+    """Whether a weighted sum of some images' logits changes with their features as the features' mean says."""
     seeds = torch.arange(1, logits.shape[1] + 1).cos().to(logits).expand_as(logits)
     with suppress(NetworkError):
         (found,) = products("", [maps], logits, seeds[None])
-        expected = (seeds.to(weight) @ weight / maps.shape[2:].numel())[:, :, None, None]
-        return _close(expected, found[0].to(weight))
+        expected = (seeds[:1].to(weight) @ weight / maps.shape[2:].numel())[:, :, None, None]
+        return _close(expected, found[0, :FEW].to(weight))
     return False
 
 
