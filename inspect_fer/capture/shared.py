@@ -14,7 +14,6 @@ from inspect_fer.capture.hooks import find_layer, leave_no_trace, logits_of, ten
 from inspect_fer.capture.tail import checked_tail, tail
 from inspect_fer.errors import NetworkError
 
-
 FEW = 4
 """Of how many images a gradient is looked at to see what lies behind a layer."""
 
