@@ -1,5 +1,6 @@
 """What all methods through captum share: a copy of the network to work on, every class in turn, bounded memory."""
 
+import linecache
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TypeAlias
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.fx import graph_module
 from torch.utils.checkpoint import checkpoint
 
 from inspect_fer.capture import leave_no_trace, logits_of
@@ -57,13 +59,26 @@ def seeded(seed: int) -> None:
 
 
 @contextmanager
+def sources_forgotten() -> Iterator[None]:
+    """torch.fx keeps the source of every graph that it compiles, for tracebacks; afterwards those made inside go."""
+    before = set(linecache.cache)
+    try:
+        yield
+    finally:
+        for key in linecache.cache.keys() - before:
+            if key.startswith("<eval_with_key>"):
+                del linecache.cache[key]
+                graph_module._loader.eval_cache.pop(key, None)
+
+
+@contextmanager
 def captum_run(model: Classifier, images: Tensor, *, gradients: bool = True) -> Iterator[tuple[nn.Module, Tensor]]:
     """Give a copy of the network, and images as it reads them, with gradients on and captum's warnings off.
 
     Afterwards all is as it was. Raises NetworkError where `gradients` are needed and none reaches the input, and for a
     network that captum fails on.
     """
-    with leave_no_trace(model.network), torch.enable_grad(), warnings.catch_warnings():
+    with leave_no_trace(model.network), sources_forgotten(), torch.enable_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logits_of(model.network, images[:1])
         copied = own_copy(model.network)
