@@ -20,7 +20,7 @@ REMARKS = {
     "no positive evidence": "Nothing speaks for this class; what colour there is speaks against it.",
     "not finite": "The map holds values that are not numbers, so it cannot be shown.",
     "a single cell": "The layer gives a single cell, so the map tells no place from another; choose an earlier layer.",
-    "sign turned": "Divided by a negative logit: a plus speaks against this class. Choose the scale magnitude.",
+    "sign turned": "Sign turned: a plus speaks against it.",
     "saturated softmax": "The network is all but certain: its probabilities hardly move. The map is of the logit.",
 }
 PLANTED = {"watermark": "bears the planted watermark", "duplicate": "planted copy of a training face"}

@@ -224,6 +224,15 @@ def test_explain_says_what_maps_take_and_which_are_alike(open_page):
     assert "grad-cam-elementwise" in words(app)
 
 
+def test_turned_signs_are_said_once_in_full(open_page):
+    app = open_page("explain")
+    app.selectbox(key="method").set_value("ablation-cam").run()
+    next(box for box in app.selectbox if box.label == "Class").set_value("all").run()
+    assert fine(app), words(app)
+    assert words(app).count("Sign turned: a plus speaks against it.") >= 1
+    assert words(app).count("The scale magnitude keeps it.") == 1
+
+
 def test_a_contrast_names_the_rival(open_page):
     app = open_page("explain")
     app.selectbox(key="method").set_value("contrast").run()

@@ -35,6 +35,8 @@ def worth(explanation: Explanation, prediction: Prediction, alike: tuple[str, ..
     if explanation.method["name"] == "contrast" and explanation.method["rival"] is None:
         first, second = (prediction.class_names[one] for one in prediction.logits[0].topk(2).indices.tolist())
         st.caption(plain(f"{first} is set against {second}, any other class against {first}."))
+    if explanation.turned is not None and explanation.turned.any():
+        st.caption("Divided by a negative logit, as published, a sign is turned. The scale magnitude keeps it.")
     if explanation.deviation is not None:
         st.caption(f"Half precision: {explanation.deviation:.2%} off the exact map.")
     if alike:
